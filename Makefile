@@ -1,0 +1,71 @@
+# Two commands are enough to begin with: `make demo` and `make test`. Everything happens inside .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PACKAGES := packages/secrets packages/engine
+MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
+PINS   := --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --quiet
+JOBS   ?= 2
+
+.PHONY: demo test test-alone lint format bench pins clean help
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# pip runs again only when a pin or a manifest has changed.
+$(VENV)/.runtime: requirements/runtime.txt $(MANIFESTS) | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/runtime.txt
+	$(PIP) install --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+## make demo        store a token, run the penguins workflow, search every file for the token
+demo: $(VENV)/.runtime
+	@$(BIN)/python examples/penguins/demo.py
+
+## make test        all tests, then those of autokestra-secrets installed alone from its wheel
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered
+	@$(MAKE) --no-print-directory test-alone
+
+# The library must live without the engine: a second environment with its wheel and nothing of ours besides.
+ALONE := .venv-alone
+test-alone: $(VENV)/.dev
+	@test -x $(ALONE)/bin/python || $(PYTHON) -m venv $(ALONE)
+	@$(ALONE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/secrets-alone.txt
+	@rm -rf build/alone
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/alone packages/secrets
+	@$(ALONE)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --force-reinstall build/alone/*.whl
+	@! $(ALONE)/bin/python -c 'import autokestra' 2>/dev/null || { echo 'error: the engine is visible in $(ALONE)'; exit 1; }
+	$(ALONE)/bin/python -m pytest -n $(JOBS) -p no:cacheprovider packages/secrets/tests
+
+## make lint        ruff, mypy (strict), import-linter
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+## make bench       ratios against yardsticks that run in the same minute
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+## make pins        compile requirements/*.in again (needs uv on the PATH)
+pins:
+	uv pip compile $(PINS) requirements/dev.in -o requirements/dev.txt
+	uv pip compile $(PINS) -c requirements/dev.txt requirements/runtime.in -o requirements/runtime.txt
+	uv pip compile $(PINS) -c requirements/dev.txt requirements/secrets-alone.in -o requirements/secrets-alone.txt
+
+clean:
+	rm -rf $(VENV) $(ALONE) build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,125 @@
+"""Secrets for Python programs: encrypted at rest, read only by who declared them, masked in every log.
+
+The front door. Each name is imported when it is first used, so that a program which only reads a secret
+never pays for the template parser or the finder.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autokestra_secrets.encryption import Sealed, SecretEncryption, derive_key
+    from autokestra_secrets.errors import (
+        ConflictError,
+        DamagedError,
+        InvalidKeyError,
+        InvalidSecretNameError,
+        InvalidSecretValueError,
+        KeyMissingError,
+        MissingSecretsError,
+        PermissionRefusedError,
+        RolledBackError,
+        SecretNotDeclaredError,
+        SecretNotFoundError,
+        SecretsError,
+        StoreUnavailableError,
+        TemplateError,
+        UnknownFormatError,
+        WrongKeyError,
+    )
+    from autokestra_secrets.masking.encodings import maskability
+    from autokestra_secrets.masking.logs import install_log_masking, masked_stdio
+    from autokestra_secrets.masking.masker import SecretMasker
+    from autokestra_secrets.masking.stream import StreamMasker
+    from autokestra_secrets.masterkey import KeyDescription, MasterKey, MasterKeyProvider
+    from autokestra_secrets.names import SecretName, SecretValue, secret_name
+    from autokestra_secrets.resolver import SecretResolver, SecretScope
+    from autokestra_secrets.store import OutputCipher, SecretMetadata, SecretStore
+    from autokestra_secrets.templates import Reference, check_template, find_references, resolve_templates
+
+_ROOMS = {
+    "encryption": ("Sealed", "SecretEncryption", "derive_key"),
+    "errors": (
+        "ConflictError",
+        "DamagedError",
+        "InvalidKeyError",
+        "InvalidSecretNameError",
+        "InvalidSecretValueError",
+        "KeyMissingError",
+        "MissingSecretsError",
+        "PermissionRefusedError",
+        "RolledBackError",
+        "SecretNotDeclaredError",
+        "SecretNotFoundError",
+        "SecretsError",
+        "StoreUnavailableError",
+        "TemplateError",
+        "UnknownFormatError",
+        "WrongKeyError",
+    ),
+    "masking.encodings": ("maskability",),
+    "masking.logs": ("install_log_masking", "masked_stdio"),
+    "masking.masker": ("SecretMasker",),
+    "masking.stream": ("StreamMasker",),
+    "masterkey": ("KeyDescription", "MasterKey", "MasterKeyProvider"),
+    "names": ("SecretName", "SecretValue", "secret_name"),
+    "resolver": ("SecretResolver", "SecretScope"),
+    "store": ("OutputCipher", "SecretMetadata", "SecretStore"),
+    "templates": ("Reference", "check_template", "find_references", "resolve_templates"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
+    "check_template",
+    "ConflictError",
+    "DamagedError",
+    "derive_key",
+    "find_references",
+    "install_log_masking",
+    "InvalidKeyError",
+    "InvalidSecretNameError",
+    "InvalidSecretValueError",
+    "KeyDescription",
+    "KeyMissingError",
+    "maskability",
+    "masked_stdio",
+    "MasterKey",
+    "MasterKeyProvider",
+    "MissingSecretsError",
+    "OutputCipher",
+    "PermissionRefusedError",
+    "Reference",
+    "resolve_templates",
+    "RolledBackError",
+    "Sealed",
+    "secret_name",
+    "SecretEncryption",
+    "SecretMasker",
+    "SecretMetadata",
+    "SecretName",
+    "SecretNotDeclaredError",
+    "SecretNotFoundError",
+    "SecretResolver",
+    "SecretScope",
+    "SecretsError",
+    "SecretStore",
+    "SecretValue",
+    "StoreUnavailableError",
+    "StreamMasker",
+    "TemplateError",
+    "UnknownFormatError",
+    "WrongKeyError",
+]
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
