@@ -8,7 +8,7 @@ MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PINS   := --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --quiet
 JOBS   ?= 2
 
-.PHONY: demo test test-alone lint format bench pins clean help
+.PHONY: help demo test test-alone wheels lint format bench pins clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered
 	@$(MAKE) --no-print-directory test-alone
+
+## make wheels      build both wheels into dist/
+wheels: $(VENV)/.runtime
+	@rm -rf dist
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist $(PACKAGES)
+	@ls dist/*.whl
 
 # The library must live without the engine: a second environment with its wheel and nothing of ours besides.
 ALONE := .venv-alone
@@ -68,4 +74,4 @@ pins:
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/secrets-alone.in -o requirements/secrets-alone.txt
 
 clean:
-	rm -rf $(VENV) $(ALONE) build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(ALONE) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

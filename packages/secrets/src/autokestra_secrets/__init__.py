@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UnknownFormatError,
         WrongKeyError,
     )
+    from autokestra_secrets.home import home_directory, make_home
     from autokestra_secrets.masking.encodings import maskability
     from autokestra_secrets.masking.logs import install_log_masking, masked_stdio
     from autokestra_secrets.masking.masker import SecretMasker
@@ -57,6 +58,7 @@ _ROOMS = {
         "UnknownFormatError",
         "WrongKeyError",
     ),
+    "home": ("home_directory", "make_home"),
     "masking.encodings": ("maskability",),
     "masking.logs": ("install_log_masking", "masked_stdio"),
     "masking.masker": ("SecretMasker",),
@@ -75,12 +77,14 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "DamagedError",
     "derive_key",
     "find_references",
+    "home_directory",
     "install_log_masking",
     "InvalidKeyError",
     "InvalidSecretNameError",
     "InvalidSecretValueError",
     "KeyDescription",
     "KeyMissingError",
+    "make_home",
     "maskability",
     "masked_stdio",
     "MasterKey",

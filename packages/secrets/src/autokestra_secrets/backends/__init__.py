@@ -1,0 +1,200 @@
+"""Where rows are kept: the port that every backend implements, and the rows that go through it.
+
+Rows in, rows out: a backend never sees a key or a plaintext, and decides nothing about them.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+from autokestra_secrets.errors import DamagedError
+
+# What a journal row says was done.
+PUT: Final = "put"  # a version was written; `tag` is its auth tag
+PRUNE: Final = "prune"  # the versions up to and including `version` were removed, newer ones were kept
+DELETE: Final = "delete"  # all versions of a name were removed; `version` was the newest
+SLOT_ADD: Final = "slot-add"  # `name` is the slot's label, `version` its number, `tag` its auth tag
+SLOT_REMOVE: Final = "slot-remove"  # likewise, with an empty tag
+
+
+class Header(NamedTuple):
+    """The one row that says what a store is and where its journal ends.
+
+    `generation` counts the journal's rows since the store began; `journal_mac` is the end of the chain that began at
+    `journal_base`; `header_mac` covers all the other fields.
+    """
+
+    format: int
+    store_id: bytes
+    key_id: bytes
+    generation: int
+    journal_base: int
+    journal_mac: bytes
+    header_mac: bytes
+
+
+class SlotRow(NamedTuple):
+    """A data key, wrapped for one master key. Times are microseconds UTC."""
+
+    slot: int
+    label: str
+    kind: str
+    key_id: bytes
+    created_at: int
+    salt: bytes
+    iterations: int
+    iv: bytes
+    wrapped_key: bytes
+    auth_tag: bytes
+    checksum: bytes
+
+
+class SecretRow(NamedTuple):
+    """One version of one secret, sealed. `created_at` is that of its first version; times are microseconds UTC."""
+
+    name: str
+    version: int
+    state: str
+    key_id: bytes
+    created_at: int
+    updated_at: int
+    metadata: str
+    iv: bytes
+    auth_tag: bytes
+    encrypted_value: bytes
+
+
+class MetadataRow(NamedTuple):
+    """What is readable without a key about the current version of a secret."""
+
+    name: str
+    version: int
+    state: str
+    created_at: int
+    updated_at: int
+    metadata: str
+
+
+class JournalRow(NamedTuple):
+    """One thing that was done to a store, at a time in microseconds UTC."""
+
+    generation: int
+    at: int
+    operation: str
+    name: str
+    version: int
+    tag: bytes
+
+
+class Backend(Protocol):
+    """Keeps the rows of one store. Not for use by several threads at once; the store sees to that.
+
+    Reading creates nothing: a store that is not there yet reads as empty where that is allowed. Every method raises
+    the errors of this library only: StoreUnavailableError, PermissionRefusedError, UnknownFormatError, DamagedError.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where the rows are, for messages."""
+        ...
+
+    @property
+    def may_mint(self) -> bool:
+        """Whether a first write may make a master key: not on a database that several machines share."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether there is anything to read from; never raises."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Hold the writer's lock; commit at the end, or undo everything if an exception passes."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all reads inside see one state of the store."""
+        ...
+
+    def header(self) -> Header | None:
+        """Return the header, or None when nothing has been written yet."""
+        ...
+
+    def slots(self) -> list[SlotRow]:
+        """Return the key slots in the order of their numbers."""
+        ...
+
+    def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
+        """Return the newest version of a secret and the last journal row that wrote or deleted it, from one moment."""
+        ...
+
+    def newest(self, name: str) -> int:
+        """Return the highest version that rows or journal know of a secret, 0 when it does not exist.
+
+        Works on damaged rows too.
+        """
+        ...
+
+    def versions(self, name: str) -> list[SecretRow]:
+        """Return all kept versions of a secret, oldest first."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names of all secrets."""
+        ...
+
+    def metadata(self) -> list[MetadataRow]:
+        """Return what is readable about the current version of every secret, sorted by name."""
+        ...
+
+    def journal(self) -> Iterable[JournalRow]:
+        """Return the journal in order."""
+        ...
+
+    def put_header(self, header: Header) -> None:
+        """Write or replace the header. Inside `transaction` only, as all that follow."""
+        ...
+
+    def put_slot(self, row: SlotRow) -> None:
+        """Add a key slot."""
+        ...
+
+    def remove_slot(self, slot: int) -> None:
+        """Remove a key slot."""
+        ...
+
+    def put_secret(self, row: SecretRow) -> None:
+        """Add a version of a secret."""
+        ...
+
+    def remove_versions(self, name: str, *, up_to: int) -> None:
+        """Remove the versions of a secret up to and including `up_to`, and rows of it that have no proper version."""
+        ...
+
+    def put_journal(self, row: JournalRow) -> None:
+        """Append to the journal."""
+        ...
+
+    def purge(self) -> None:
+        """After the commit of a removal: leave no copy of removed rows in any file, as far as readers allow."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+_Row = TypeVar("_Row", Header, SlotRow, SecretRow, MetadataRow, JournalRow)
+
+_TYPES: dict[type[Any], tuple[type[Any], ...]] = {
+    row: tuple(row.__annotations__.values()) for row in (Header, SlotRow, SecretRow, MetadataRow, JournalRow)
+}
+
+
+def typed(row: type[_Row], values: tuple[Any, ...]) -> _Row:
+    """Return `values` as a row, or raise DamagedError when a column holds another type than was written.
+
+    SQLite keeps whatever type it is given, so text may stand where sealed bytes should.
+    """
+    if tuple(map(type, values)) != _TYPES[row]:
+        raise DamagedError("a row of the store holds values of the wrong type", hint="restore the store from a backup")
+    return row(*values)

@@ -1,0 +1,1 @@
+"""Benchmarks: each prints ratios against a yardstick that runs in the same minute, never a bare time."""

@@ -1,0 +1,152 @@
+"""The installed `workflow` command, run as a user runs it: in a fresh home, with an environment of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pexpect
+import pytest
+
+COMMAND = Path(sys.executable).with_name("workflow")
+SECONDS = 60  # a command that takes longer hangs
+
+# Root may read and write every file. Without these capabilities it is stopped by modes like anybody else, so that
+# what a user sees can be tested where the tests run as root: 24 is PR_CAPBSET_DROP of prctl(2), and 0 to 2 are
+# CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH of capabilities(7).
+WITHOUT_POWERS = """
+import ctypes, os, sys
+for capability in (0, 1, 2):
+    assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def environment(home: Path, user: Path, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """Return the environment of a command: only what a shell always has, our home, and `changes` (None removes)."""
+    environ: dict[str, str | None] = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(user),
+        "LANG": "C.UTF-8",
+        "AUTOKESTRA_HOME": str(home),
+        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+        **(changes or {}),
+    }
+    return {name: value for name, value in environ.items() if value is not None}
+
+
+class Workflow:
+    """Calls the command and returns what it did; see `__call__`."""
+
+    executable = COMMAND
+
+    def __init__(self, home: Path, user: Path) -> None:
+        self.home = home
+        self.user = user
+
+    def environment(self, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+        """Return what the command gets as environment, for tests that start it themselves."""
+        return environment(self.home, self.user, changes)
+
+    def __call__(
+        self,
+        *args: str | Path,
+        input: str | bytes | None = None,  # noqa: A002  # the word of subprocess.run
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        powerless: bool = False,
+        timeout: float = SECONDS,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end without a terminal; no `input` is an empty stdin.
+
+        Output is decoded so that bytes are kept: `.encode(errors="surrogateescape")` gives what was written. With
+        `powerless`, file modes count even when the tests run as root.
+        """
+        given = input.encode(errors="surrogateescape") if isinstance(input, str) else input
+        done = subprocess.run(
+            command(*args, powerless=powerless),
+            input=given or b"",
+            env=self.environment(env),
+            cwd=cwd or self.user,
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+        )
+        return subprocess.CompletedProcess(
+            done.args,
+            done.returncode,
+            done.stdout.decode(errors="surrogateescape"),
+            done.stderr.decode(errors="surrogateescape"),
+        )
+
+    def fails(self, *args: str | Path, code: int, **options: object) -> str:
+        """Run, expect this exit code, no data and one clear line of error; return that line."""
+        done = self(*args, **options)  # type: ignore[arg-type]
+        assert (code, "") == (done.returncode, done.stdout), done.stderr
+        talk = [line for line in done.stderr.splitlines() if not line.startswith(("hint: ", "warning: "))]
+        assert len(talk) == 1, done.stderr
+        assert talk[0].startswith("error: "), done.stderr
+        return talk[0].removeprefix("error: ")
+
+    def ok(self, *args: str | Path, **options: object) -> str:
+        """Run, expect success and return stdout."""
+        done = self(*args, **options)  # type: ignore[arg-type]
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def command(*args: str | Path, powerless: bool = False) -> list[str]:
+    """Return the argv of the command; with `powerless` and as root, behind something that drops root's powers."""
+    argv = [str(COMMAND), *map(str, args)]
+    if powerless and os.geteuid() == 0:
+        if sys.platform != "linux":
+            pytest.skip("root ignores file modes, and only Linux lets it give that up")
+        return [sys.executable, "-c", WITHOUT_POWERS, *argv]
+    return argv
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An AUTOKESTRA_HOME that does not exist yet, as on a fresh machine."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    """The user's own directory: HOME and the working directory."""
+    path = tmp_path / "user"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def workflow(home: Path, user: Path) -> Workflow:
+    """The installed command: `workflow("secrets", "get", "A")`."""
+    return Workflow(home, user)
+
+
+class Terminal(pexpect.spawn):  # type: ignore[misc]  # generic in its stubs only
+    """A command that runs on a terminal of its own: `expect`, `sendline`, and at last `ended`."""
+
+    def ended(self) -> tuple[int | None, str]:
+        """Wait for the end; return the exit code and what was shown since the last `expect`."""
+        self.expect(pexpect.EOF)
+        self.close()
+        return self.exitstatus, (self.before or b"").decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def terminal(home: Path, user: Path) -> Iterator[Callable[..., Terminal]]:
+    """Start the command on a terminal: `terminal("secrets", "set", "A").expect("Value")`."""
+    children: list[Terminal] = []
+
+    def start(*args: str | Path, env: Mapping[str, str | None] | None = None) -> Terminal:
+        environ = environment(home, user, {"TERM": "xterm", **(env or {})})
+        child = Terminal(str(COMMAND), [*map(str, args)], env=environ, cwd=str(user), timeout=SECONDS)
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.close(force=True)

@@ -1,0 +1,126 @@
+"""What a child process is given and how it ended, as values; `process` is what starts one and stays with it."""
+
+import os
+import shutil
+import signal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from autokestra.actions.protocol import ActionError, Reason
+
+_BASIC_VARIABLES: Final = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR")
+_OWN_PREFIX: Final = "AUTOKESTRA_"
+
+
+def child_environment(
+    parent: Mapping[str, str], pass_env: Collection[str], task_env: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the whole environment of a task's child: basic variables, those of `passEnv`, the task's own `env`.
+
+    Later ones win. Variables of the engine (`AUTOKESTRA_…`) are never inherited, listed or not. Raises ActionError
+    for a name or value that no process can have; the message names the variable, never its value.
+    """
+    environment = {
+        name: value
+        for name, value in parent.items()
+        if (name in _BASIC_VARIABLES or name.startswith("LC_") or name in pass_env) and not name.startswith(_OWN_PREFIX)
+    }
+    environment.update(task_env)
+    for name, value in task_env.items():
+        if name.startswith(_OWN_PREFIX):
+            raise ActionError(
+                f"environment variable '{name}' belongs to the engine and cannot be set for a task", reason="bad-input"
+            )
+        if not name or "=" in name or "\0" in name:
+            raise ActionError(f"'{name}' cannot be the name of an environment variable", reason="bad-input")
+        if "\0" in value:
+            raise ActionError(
+                f"environment variable '{name}' contains a NUL byte, which no process can be given", reason="bad-input"
+            )
+        if not _encodable(name) or not _encodable(value):
+            raise ActionError(f"environment variable '{name}' cannot be written as UTF-8", reason="bad-input")
+    return environment
+
+
+def _encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """What to start.
+
+    `program` is an absolute path. `feeds` become the descriptors 3, 4 … which the child reads; each is a file in
+    memory, or a pipe where the system has none. With `result_limit` the next descriptor takes what the child hands
+    back, at most that many bytes. The first `keep_stdout` bytes of stdout are kept besides going to the log.
+    """
+
+    program: str
+    arguments: Sequence[str]
+    directory: Path
+    feeds: Sequence[bytes] = ()
+    result_limit: int | None = None
+    keep_stdout: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a child ended: `exit_code`, or `signal` (a number), or neither when that could not be learned.
+
+    `stopped` says that it was terminated from here. `result` is what came on the result descriptor, cut off after
+    the limit plus one byte.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    stopped: Literal["timeout", "cancelled"] | None
+    stdout: bytes
+    stdout_truncated: bool
+    result: bytes
+
+    def failure(self) -> tuple[str, Reason, int | None] | None:
+        """Return message, reason and exit code of a failure, None after exit code 0."""
+        code = self.exit_code if self.signal is None else 128 + self.signal
+        if self.stopped == "timeout":
+            return "stopped, because its timeout has passed", "timeout", code
+        if self.stopped == "cancelled":
+            return "cancelled", "cancelled", code
+        if self.signal is not None:
+            hint = ", perhaps for lack of memory" if self.signal == signal.SIGKILL else ""
+            return f"killed by {_signal_name(self.signal)}{hint}", "signal", code
+        if self.exit_code is None:
+            return "lost: the process that watched over it was killed", "lost", None
+        if self.exit_code:
+            return f"exited with code {self.exit_code}", "exit-code", code
+        return None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+def find_program(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return where the child's PATH has `name`, None if nowhere.
+
+    Relative entries do not count: they would mean one directory here and another one in the child.
+    """
+    entries = environ.get("PATH", os.defpath).split(os.pathsep)
+    return shutil.which(name, path=os.pathsep.join(entry for entry in entries if entry.startswith("/")))
+
+
+def existing_directory(base: Path, relative: str | None) -> Path:
+    """Return the working directory that a task asks for, relative to the workflow's. Raises ActionError."""
+    directory = Path(os.path.abspath(base if relative is None else base / relative))  # noqa: PTH100  # keeps symlinks
+    if not directory.is_dir():
+        problem = "is no directory" if directory.exists() else "does not exist"
+        raise ActionError(f"working directory '{directory}' {problem}", reason="bad-input")
+    return directory

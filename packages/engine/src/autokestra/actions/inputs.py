@@ -1,0 +1,146 @@
+"""The inputs of every built-in action. Light: a workflow is checked against these without importing an action.
+
+Names in YAML are camelCase (`expectedStatus`), as in the rest of a workflow. The descriptions are the reference.
+"""
+
+import re
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic.alias_generators import to_camel
+
+
+class Inputs(BaseModel):
+    """Base of all inputs: immutable, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class ShellInputs(Inputs):
+    """Inputs of `core/shell.run`."""
+
+    script: str = Field(
+        min_length=1,
+        description="The script, run as it is written: its own exit code decides, so begin with `set -euo pipefail` "
+        "to stop at the first command that fails.",
+    )
+    shell: Literal["bash", "sh"] = Field(default="bash", description="Which shell of the PATH runs the script.")
+    workdir: str | None = Field(
+        default=None, description="Working directory, relative to that of the workflow file; must exist."
+    )
+
+
+class PythonInputs(Inputs):
+    """Inputs of `core/python.run`."""
+
+    script: str = Field(
+        min_length=1, description="The script; it finds `inputs`, and what it assigns to `output` is handed on."
+    )
+    inputs: dict[str, JsonValue] = Field(
+        default_factory=dict, description="What the script finds as the dictionary `inputs`."
+    )
+    python: str | None = Field(
+        default=None,
+        description="The interpreter, 3.8 or later: a name of the PATH, or a path relative to the workflow file's "
+        "directory (`.venv/bin/python`). Default: the one that runs Autokestra.",
+    )
+    workdir: str | None = Field(
+        default=None,
+        description="Working directory, relative to that of the workflow file; must exist. Modules in it "
+        "can be imported.",
+    )
+
+
+class LogInputs(Inputs):
+    """Inputs of `core/console.log`."""
+
+    message: JsonValue = Field(description="What to log: text as it is, anything else as JSON.")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How important it is.")
+
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
+
+
+def _to_seconds(value: object) -> object:
+    """Turn `30s`, `5m`, `2h`, `1d` and plain numbers into seconds; anything else is left for pydantic to refuse."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())):
+        return float(match[1]) * _UNITS[match[2]]
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_to_seconds), Field(gt=0, allow_inf_nan=False)]
+Scalar = str | int | float | bool | None
+Fields = dict[str, Scalar | list[Scalar]]
+StatusPattern = Annotated[str, Field(pattern=r"^[1-5](xx|[0-9]{2})$")]
+Status = Annotated[int, Field(ge=100, le=599)] | StatusPattern
+
+
+class BasicAuth(Inputs):
+    """User name and password, RFC 7617."""
+
+    username: str = Field(description="User name; may not contain a colon.", pattern="^[^:]*$")
+    password: str = Field(description="Password.")
+
+
+class Auth(Inputs):
+    """How the request proves who it is; exactly one of the two."""
+
+    basic: BasicAuth | None = Field(default=None, description="User name and password.")
+    bearer: str | None = Field(default=None, description="A token: `Authorization: Bearer …`.", min_length=1)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.basic is None) == (self.bearer is None):
+            raise ValueError("give exactly one of basic, bearer")
+        return self
+
+
+class HttpGetInputs(Inputs):
+    """Inputs of `core/http.get`."""
+
+    url: str = Field(min_length=1, description="Address, http or https.")
+    headers: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Request headers. After a redirect to another origin they are not sent again."
+    )
+    query: Fields = Field(
+        default_factory=dict,
+        description="Query parameters, added to those of the address; a list repeats one, null leaves it out.",
+    )
+    auth: Auth | None = Field(default=None, description="Credentials; not sent to another origin after a redirect.")
+    timeout: Seconds = Field(
+        default=60.0, description="For the whole exchange, in seconds or as `30s`, `5m`, `2h`, `1d`."
+    )
+    follow_redirects: bool | None = Field(
+        default=None, description="Default: true for GET and HEAD, false for other methods."
+    )
+    verify: bool = Field(default=True, description="Check the certificate of the server. False is logged as a warning.")
+    ca_bundle: str | None = Field(
+        default=None,
+        description="PEM file of the only authorities to trust, relative to the workflow file's directory. Default: "
+        "`SSL_CERT_FILE` if `passEnv` lists it, else the list of Mozilla (certifi).",
+    )
+    expected_status: Status | list[Status] = Field(
+        default="2xx", description="Which answers are a success: `200`, `2xx`, `[200, 404]`."
+    )
+
+    @model_validator(mode="after")
+    def _one_authorization(self) -> Self:
+        if self.auth is not None and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError("give either auth or an Authorization header")
+        return self
+
+
+class HttpRequestInputs(HttpGetInputs):
+    """Inputs of `core/http.request`."""
+
+    method: str = Field(default="GET", pattern="^[A-Z]+$", description="Method, in capitals.")
+    json_body: JsonValue = Field(default=None, alias="json", description="Body, sent as application/json.")
+    form: Fields | None = Field(default=None, description="Body, sent as application/x-www-form-urlencoded.")
+    body: str | None = Field(default=None, description="Body, sent as it is in UTF-8.")
+
+    @model_validator(mode="after")
+    def _one_body(self) -> Self:
+        given = [name for name in ("json_body", "form", "body") if name in self.model_fields_set]
+        if len(given) > 1:
+            raise ValueError("give at most one of json, form, body")
+        return self

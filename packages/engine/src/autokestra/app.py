@@ -1,0 +1,149 @@
+"""The only place that builds objects and wires them together.
+
+Everything else takes what it needs as arguments. Nothing is opened before it is asked for: `execution list` needs
+no secrets store, and a workflow without secrets needs no key.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from autokestra.actions.registry import core_actions
+from autokestra.engine import WorkflowEngine
+from autokestra.errors import StateUnavailableError
+from autokestra.executions.events import Observer
+from autokestra.executions.lease import this_process
+from autokestra.executions.logs import LogWriter
+from autokestra.executions.records import LogLine
+from autokestra.executions.store import ExecutionStore
+from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
+from autokestra.worker.outputs import OutputVault
+from autokestra.worker.pools import LocalPool
+from autokestra_secrets import (
+    KeyMissingError,
+    MasterKeyProvider,
+    OutputCipher,
+    SecretResolver,
+    SecretStore,
+    home_directory,
+    make_home,
+)
+
+STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
+STATE_FILE: Final = "state.db"
+
+
+class App:
+    """Settings of one command, and the objects made from them.
+
+    `store` and `state` are what `--store` and `--state` said; None means the variable, else the file in the home.
+    """
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        store: str | None = None,
+        state: str | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        self._environ = environ
+        self._store = store
+        self._state = state
+        self._notify = notify
+
+    @property
+    def state_path(self) -> Path:
+        """Where the state database is, or would be. Raises StateUnavailableError for an empty setting."""
+        named = self._state if self._state is not None else self._environ.get(STATE_VARIABLE)
+        if named is None:
+            return Path(home_directory(self._environ)) / STATE_FILE
+        if not named.strip():
+            raise StateUnavailableError(
+                f"{STATE_VARIABLE} is set but empty", hint=f"unset {STATE_VARIABLE}, or give it a path"
+            )
+        return Path(named.removeprefix("sqlite:///")).expanduser().absolute()
+
+    def executions(self, *, create: bool) -> ExecutionStore:
+        """Open the state database; with `create=False` a missing one raises StateUnavailableError."""
+        path = self.state_path
+        home = home_directory(self._environ)
+        if create and path.parent == Path(home):
+            make_home(home)
+        return ExecutionStore.open(path, create=create)
+
+    def secrets(self) -> SecretStore:
+        """Open the secrets store; one that does not exist reads as empty where it is the default one."""
+        keys = MasterKeyProvider(self._environ, notify=self._notify)
+        return SecretStore.open(self._store, keys=keys, environ=self._environ)
+
+    def resolver(self, store: SecretStore) -> SecretResolver:
+        """Return what looks up declared secrets, in the store first and in the environment after it."""
+        return SecretResolver(store, environ=self._environ)
+
+    @contextmanager
+    def engine(self, *, max_parallel: int, observer: Observer) -> Iterator[WorkflowEngine]:
+        """Build an engine on the local pool, and take it down in the right order."""
+        with ExitStack() as stack:
+            secrets = stack.enter_context(self.secrets())
+            executions = stack.enter_context(self.executions(create=True))
+            writer = LogWriter(executions.append_log)
+            stack.callback(writer.close)
+            outputs = OutputVault(executions, _cipher(secrets))
+            maskers = ExecutionMaskers()
+            worker = WorkflowTaskExecutor(
+                self.resolver(secrets),
+                actions=core_actions(),
+                rows=executions,
+                outputs=outputs,
+                logs=_ObservedLog(writer, observer),
+                maskers=maskers,
+                environ=self._environ,
+                owner=this_process(os.getpid()),
+                clock=now,
+            )
+            pool = LocalPool(worker.execute, max_workers=max_parallel)
+            stack.callback(pool.close)
+            yield WorkflowEngine(
+                store=executions,
+                pool=pool,
+                worker=worker,
+                resolver=self.resolver(secrets),
+                maskers=maskers,
+                outputs=outputs,
+                observer=observer,
+                clock=now,
+                max_parallel=max_parallel,
+            )
+
+
+def now() -> int:
+    """Return microseconds since 1970 in UTC."""
+    return time.time_ns() // 1000
+
+
+class _ObservedLog:
+    """Lines go to the table, and to who looks on while they are written."""
+
+    def __init__(self, writer: LogWriter, observer: Observer) -> None:
+        self._writer = writer
+        self._observer = observer
+
+    def add(self, lines: Sequence[LogLine]) -> None:
+        self._writer.add(lines)
+        for line in lines:
+            self._observer(line)
+
+    def drain(self) -> None:
+        self._writer.drain()
+
+
+def _cipher(store: SecretStore) -> OutputCipher | None:
+    """Return what seals outputs. A wrong key is an error; no key means that there is nothing to seal with."""
+    try:
+        return store.output_cipher()
+    except KeyMissingError:
+        return None

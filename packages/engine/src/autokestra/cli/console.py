@@ -1,0 +1,260 @@
+"""What the command line says and asks: data on stdout, talk on stderr, questions on the terminal.
+
+Colour is an ornament of three words on terminals and never carries meaning. Text from outside that is shown goes
+through `visible`, so that no name or message can move the cursor. Values of secrets are not shown here; `out_bytes`
+writes them as they are.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final, TextIO
+
+from autokestra.errors import UsageError
+
+# Longest line that the kernel's line editor hands over; what is typed beyond it is lost without a word.
+# Linux: N_TTY_BUF_SIZE - 1 (drivers/tty/n_tty.c); macOS: MAX_CANON - 1 (sys/syslimits.h). Bytes.
+LINE_BYTES: Final = 1023 if sys.platform == "darwin" else 4095
+
+_RED: Final = "31"
+_YELLOW: Final = "33"
+_CYAN: Final = "36"
+
+# Controls (C0, DEL, C1), line separators and what reorders text. Zero-width joiners stay: scripts need them.
+_UNSEEN: Final = frozenset(
+    [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
+)
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with controls, line breaks and bidirectional marks written as escapes (`\x1b`, `\u202e`)."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if code in _UNSEEN or 0xD800 <= code <= 0xDFFF:
+        return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
+    return char
+
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+
+def out(text: str) -> None:
+    """Write `text` and a line break to stdout. Raises UsageError when stdout is closed, OSError naming stdout."""
+    stream = _stdout()
+    try:
+        stream.write(text + "\n")
+    except OSError as error:
+        raise _naming_stdout(error) from None
+
+
+def out_bytes(data: bytes) -> None:
+    """Write exactly `data` to stdout, at once. Raises as `out` does."""
+    stream = _stdout()
+    try:
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
+    except OSError as error:
+        raise _naming_stdout(error) from None
+
+
+def out_json(value: object) -> None:
+    """Write `value` to stdout as indented JSON, in ASCII, which every terminal and locale can carry."""
+    import json  # noqa: PLC0415  # not needed by `secrets get`
+
+    out(json.dumps(value, indent=2))
+
+
+def flush() -> None:
+    """Hand what was written to the system, so that a full disk or a closed pipe is found while it can be told."""
+    if sys.stdout is None or sys.stdout.closed:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _naming_stdout(error) from None
+
+
+def drop_output() -> None:
+    """Send what is still unwritten nowhere: nobody reads stdout any more, and the interpreter must not try again."""
+    if sys.stdout is not None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return aligned columns with two spaces between, the header first; cells are made `visible`."""
+    lines = [tuple(headers), *(tuple(visible(cell) for cell in row) for row in rows)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def stdout_is_terminal() -> bool:
+    """Whether somebody looks at stdout."""
+    return _is_terminal(sys.stdout)
+
+
+def stdout_has_colour() -> bool:
+    """Whether colours may be written to stdout."""
+    return _has_colour(sys.stdout)
+
+
+def _stdout() -> TextIO:
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise UsageError("stdout is closed, and there is something to write to it")
+    return stream
+
+
+def _naming_stdout(error: OSError) -> OSError:
+    # OSError() picks the subclass by number, so that a broken pipe stays a BrokenPipeError.
+    return OSError(error.errno, error.strerror, "stdout")
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    import unicodedata  # noqa: PLC0415  # only for text beyond ASCII
+
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+# --- talk ---------------------------------------------------------------------------------------------------------
+
+
+def error(message: str, *, hint: str | None = None) -> None:
+    """Say on stderr what went wrong, in one line, and in a second one what to do about it."""
+    _say("error", message, _RED)
+    if hint:
+        _say("hint", hint, _CYAN)
+
+
+def warn(message: str, *, hint: str | None = None) -> None:
+    """Say on stderr what is dangerous but goes on."""
+    _say("warning", message, _YELLOW)
+    if hint:
+        _say("hint", hint, _CYAN)
+
+
+def notice(message: str) -> None:
+    """Say on stderr what was done."""
+    _write_stderr(visible(message) + "\n")
+
+
+def _say(kind: str, message: str, colour: str) -> None:
+    label = f"{kind}:"
+    if _has_colour(sys.stderr):
+        label = f"\x1b[{colour}m{label}\x1b[0m"
+    _write_stderr(f"{label} {visible(message)}\n")
+
+
+def _write_stderr(text: str) -> None:
+    """Write to stderr if anybody can hear it; talk that nobody hears is no reason to fail."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            pass
+
+
+def _has_colour(stream: TextIO | None) -> bool:
+    # no-color.org: any value but the empty one counts.
+    return _is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+# --- questions ----------------------------------------------------------------------------------------------------
+
+
+def can_ask() -> bool:
+    """Whether there is a person at a terminal: stdin is one. A script that pipes something in is never asked."""
+    return _is_terminal(sys.stdin)
+
+
+def ask_hidden(*questions: str) -> tuple[bytes, ...]:
+    """Ask each question on the controlling terminal and return the lines typed, without showing them.
+
+    Nothing is shown between the questions either, and what was typed ahead counts. Raises UsageError when there is
+    no terminal, when the input ends, or when a line is longer than the terminal can hand over.
+    """
+    import termios  # noqa: PLC0415  # POSIX only, and only when somebody is asked
+
+    terminal = _open_terminal()
+    try:
+        before = termios.tcgetattr(terminal)
+        hidden = [*before]
+        hidden[3] &= ~(termios.ECHO | termios.ECHONL)
+        # FLUSH: what was typed before the first question was typed with echo, so it is no answer; and when we are
+        # done, the rest of a pasted text must not reach the shell, which would show it or run it.
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden)
+        try:
+            return tuple(_answer(terminal, question, hidden=True) for question in questions)
+        finally:
+            termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+    finally:
+        os.close(terminal)
+
+
+def confirm(question: str) -> bool:
+    """Ask on the controlling terminal; only `y` or `yes` is yes, and the end of input is no."""
+    terminal = _open_terminal()
+    try:
+        return _answer(terminal, f"{question} [y/N] ").strip().lower() in {b"y", b"yes"}
+    except EndOfInputError:
+        return False
+    finally:
+        os.close(terminal)
+
+
+class EndOfInputError(UsageError):
+    """The input ended where an answer was expected (Ctrl-D)."""
+
+
+def _open_terminal() -> int:
+    try:
+        return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        if can_ask():  # a terminal, though not the controlling one
+            return os.dup(sys.stdin.fileno())
+    raise UsageError("there is no terminal to ask")
+
+
+def _answer(terminal: int, question: str, *, hidden: bool = False) -> bytes:
+    _show_on_terminal(terminal, visible(question))
+    ended = False
+    try:
+        line = os.read(terminal, LINE_BYTES + 1)
+        ended = line.endswith(b"\n")
+    finally:
+        # The user's Enter was hidden with the rest, and Ctrl-C or Ctrl-D leave the cursor behind the question.
+        if hidden or not ended:
+            _show_on_terminal(terminal, "\n")
+    if not line:
+        raise EndOfInputError("the input ended before an answer")
+    if len(line) >= LINE_BYTES:
+        raise UsageError(
+            f"a terminal cannot hand over lines of {LINE_BYTES:,} bytes or more", hint="use --from-file or a pipe"
+        )
+    return line.removesuffix(b"\n")
+
+
+def _show_on_terminal(terminal: int, text: str) -> None:
+    if _is_terminal(sys.stderr):
+        _write_stderr(text)
+    else:  # stderr goes to a file: the question must be seen all the same
+        os.write(terminal, text.encode())

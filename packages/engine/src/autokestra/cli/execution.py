@@ -1,0 +1,255 @@
+"""`workflow execution`: what ran, how it went, what it printed. All of it is masked already; no key is needed."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from autokestra.cli import console
+from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
+from autokestra.cli.times import duration, local_time, utc_time
+
+if TYPE_CHECKING:
+    from autokestra.executions.records import Attempt, Execution, TaskRun
+    from autokestra.executions.store import ExecutionStore
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group("execution")
+def execution() -> None:
+    """Look at what ran: states, outputs, logs.
+
+    ID is an execution's id, or `latest` for the newest.
+    """
+
+
+@execution.command("list")
+@click.option("-n", "--most", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@json_option
+@state_option
+def list_(most: int, as_json: bool, state: str | None) -> None:  # noqa: FBT001  # click calls by name
+    """List executions, newest first."""
+    with _opened(state) as store:
+        rows = store.executions(most=most) if store else []
+    if as_json:
+        console.out_json([_execution_object(row) for row in rows])
+    elif not rows:
+        console.notice("no executions yet")
+    else:
+        headers = ("ID", "WORKFLOW", "STATE", "STARTED", "TOOK")
+        console.out(console.table(headers, (_cells(row) for row in rows)))
+        _suggest_resume(rows)
+
+
+@execution.command("show")
+@click.argument("id_", metavar="ID")
+@json_option
+@state_option
+def show(id_: str, as_json: bool, state: str | None) -> None:  # noqa: FBT001  # click calls by name
+    """Show one execution: its tasks, why they failed, and their outputs, masked."""
+    with _found(state) as store:
+        row = store.execution(id_)
+        runs, attempts = store.task_runs(row.id), store.attempts(row.id)
+    if as_json:
+        console.out_json(_detail_object(row, runs, attempts))
+        return
+    from autokestra.cli.progress import masked_lines  # noqa: PLC0415
+
+    console.out(f"{row.id}  {row.workflow_id}  {_state(row)}")
+    if row.message:
+        console.out(console.visible(row.message))
+    _suggest_resume([row])
+    console.out(f"created {local_time(row.created_at)}, took {_took(row.started_at, row.finished_at)}")
+    console.out(f"from {console.visible(row.workflow_path)} (sha256 {row.workflow_sha256[:12]})")
+    console.out("")
+    last = {attempt.task_id: attempt for attempt in attempts}  # sorted by number: the last one stays
+    cells = [
+        (run.task_id, run.state.value, str(run.attempts), _took(run.started_at, run.finished_at), _why(run, last))
+        for run in runs
+    ]
+    console.out(console.table(("TASK", "STATE", "ATTEMPTS", "TOOK", "WHY"), cells))
+    for run in runs:
+        attempt = last.get(run.task_id)
+        if attempt and attempt.shown not in (None, "null"):
+            console.out(f"\noutput of {run.task_id}:")
+            console.out_json(json.loads(attempt.shown or "null"))
+    for line in masked_lines(row.masked):
+        console.out(line)
+    for name, source in row.secrets_used.items():
+        console.out(f"secret {name} came from the {source}")
+
+
+@execution.command("logs")
+@click.argument("id_", metavar="ID")
+@click.option("--task", metavar="TASK", help="Only this task.")
+@json_option
+@state_option
+def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None:  # noqa: FBT001  # click calls by name
+    """Print the log of an execution."""
+    from autokestra.cli.progress import line_object, shown  # noqa: PLC0415
+
+    with _found(state) as store:
+        row = store.execution(id_)
+        if task is not None and task not in {run.task_id for run in store.task_runs(row.id)}:
+            raise click.BadParameter(f"execution '{row.id}' has no task '{task}'", param_hint="--task")
+        lines = store.log_lines(row.id, task=task)
+    if as_json:
+        console.out_json([line_object(line) for line in lines])
+        return
+    for line in lines:
+        console.out(f"[{line.task_id}] {shown(line.message)}")
+
+
+@execution.command("resume")
+@click.argument("id_", metavar="ID")
+@click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
+@store_option
+@state_option
+def resume(
+    id_: str,
+    max_parallel: int | None,
+    as_json: bool,  # noqa: FBT001  # click calls by name
+    quiet: bool,  # noqa: FBT001
+    store: str | None,
+    state: str | None,
+) -> int:
+    """Run what had not finished in an execution that was killed, interrupted or failed.
+
+    Tasks that succeeded are not run again. The workflow is the one that was started, not what the file says now.
+    """
+    from autokestra.app import App  # noqa: PLC0415
+    from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
+
+    app = App(store=store, state=state, notify=console.notice)
+    with _found(state) as executions:
+        row = executions.execution(id_)
+    with (
+        app.engine(
+            max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
+        ) as engine,
+        stopped_by_signals(engine) as received,
+    ):
+        return exit_code(engine.resume(row.id), received)
+
+
+@contextmanager
+def _opened(state: str | None) -> "Iterator[ExecutionStore | None]":
+    """Open the state database; None where the default one does not exist yet."""
+    from autokestra.app import App  # noqa: PLC0415
+
+    app = App(state=state)
+    if state is None and not app.state_path.exists():
+        yield None
+        return
+    with app.executions(create=False) as store:
+        yield store
+
+
+@contextmanager
+def _found(state: str | None) -> "Iterator[ExecutionStore]":
+    from autokestra.errors import ExecutionNotFoundError  # noqa: PLC0415
+
+    with _opened(state) as store:
+        if store is None:
+            raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
+        yield store
+
+
+def _cells(row: "Execution") -> Sequence[str]:
+    return (
+        row.id,
+        row.workflow_id,
+        _state(row),
+        local_time(row.started_at or row.created_at),
+        _took(row.started_at, row.finished_at),
+    )
+
+
+def _is_orphan(row: "Execution") -> bool:
+    from autokestra.executions.lease import is_dead  # noqa: PLC0415
+
+    return not row.state.ended and (row.lease is None or is_dead(row.lease))
+
+
+def _suggest_resume(rows: "Sequence[Execution]") -> None:
+    for row in rows:
+        if _is_orphan(row):
+            console.notice(f"go on with it: workflow execution resume {row.id}")
+
+
+def _state(row: "Execution") -> str:
+    if _is_orphan(row):
+        return f"{row.state.value}, its process is gone"
+    return row.state.value
+
+
+def _took(start: int | None, end: int | None) -> str:
+    return "" if start is None or end is None else duration((end - start) / 1e6)
+
+
+def _why(run: "TaskRun", last: "dict[str, Attempt]") -> str:
+    attempt = last.get(run.task_id)
+    if run.state.value == "SUCCESS":
+        return ""
+    message = attempt.message if attempt and attempt.message else None
+    return message.splitlines()[0] if message else run.reason or ""
+
+
+def _execution_object(row: "Execution") -> dict[str, object]:
+    return {
+        "id": row.id,
+        "workflow": row.workflow_id,
+        "state": row.state.value,
+        "reason": row.reason,
+        "message": row.message,
+        "created_at": utc_time(row.created_at),
+        "started_at": _optional_time(row.started_at),
+        "finished_at": _optional_time(row.finished_at),
+        "path": row.workflow_path,
+        "sha256": row.workflow_sha256,
+        "inputs": dict(row.inputs),
+        "secrets": dict(row.secrets_used),
+        "masked": row.masked,
+    }
+
+
+def _detail_object(row: "Execution", runs: "Sequence[TaskRun]", attempts: "Sequence[Attempt]") -> dict[str, object]:
+    by_task: dict[str, list[Attempt]] = {run.task_id: [] for run in runs}
+    for attempt in attempts:
+        by_task[attempt.task_id].append(attempt)
+    return {
+        **_execution_object(row),
+        "tasks": [
+            {
+                "id": run.task_id,
+                "state": run.state.value,
+                "reason": run.reason,
+                "started_at": _optional_time(run.started_at),
+                "finished_at": _optional_time(run.finished_at),
+                "attempts": [
+                    {
+                        "id": attempt.id,
+                        "number": attempt.number,
+                        "state": attempt.state.value,
+                        "reason": attempt.reason,
+                        "message": attempt.message,
+                        "exit_code": attempt.exit_code,
+                        "started_at": _optional_time(attempt.claimed_at),
+                        "finished_at": _optional_time(attempt.finished_at),
+                        "output": None if attempt.shown is None else json.loads(attempt.shown),
+                    }
+                    for attempt in by_task[run.task_id]
+                ],
+            }
+            for run in runs
+        ],
+    }
+
+
+def _optional_time(microseconds: int | None) -> str | None:
+    return None if microseconds is None else utc_time(microseconds)

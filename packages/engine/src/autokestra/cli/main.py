@@ -1,0 +1,217 @@
+"""The `workflow` command: which commands there are, and the one place where a failure becomes a line and a code.
+
+A command's module is imported when the command runs, so that `workflow secrets get` pays for nothing else. A
+command returns its exit code or nothing, and raises for everything that went wrong.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Final, NamedTuple, cast
+
+import click
+
+from autokestra import hardening
+from autokestra.cli import console
+from autokestra.errors import AutokestraError, UsageError
+
+EXIT_USAGE: Final = 2
+EXIT_UNAVAILABLE: Final = 8
+EXIT_PERMISSION: Final = 9
+EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h: no code that a user's script may want to tell apart
+EXIT_INTERRUPTED: Final = 130  # what shells show for SIGINT
+EXIT_BROKEN_PIPE: Final = 141  # what shells show for SIGPIPE
+
+
+class Entry(NamedTuple):
+    """Where a command lives (`module:attribute`) and the line that `--help` of its group shows for it."""
+
+    target: str
+    summary: str
+
+
+# The summaries stand here, so that the help of a group needs no command's module; a test compares them with the
+# first line of each command's own help.
+COMMANDS: Final[Mapping[str, Entry]] = {
+    "init": Entry("autokestra.cli.run:init", "Write a first workflow into a directory."),
+    "run": Entry("autokestra.cli.run:run", "Run a workflow."),
+    "validate": Entry("autokestra.cli.run:validate", "Check workflows without running them."),
+    "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
+    "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports the module of a command when the command runs, and not for its help."""
+
+    def __init__(self, name: str, entries: Mapping[str, Entry], *, help: str) -> None:  # noqa: A002  # click's word
+        super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the names in the order in which a newcomer needs them."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return one command, None when there is no such command."""
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        return cast(click.Command, getattr(import_module(module), attribute))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that `args` begin with. Raises UsageError with the nearest name."""
+        name = args[0]
+        if name in self.entries or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # noqa: PLC0415  # only after a slip
+
+        nearest = get_close_matches(name, self.entries, n=1)
+        raise UsageError(
+            f"no such command '{name}'", hint=f"did you mean {nearest[0]}?" if nearest else f"{ctx.command_path} --help"
+        )
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table of commands from the entries alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
+
+
+def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click's signature
+    """Print the version and leave."""
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415  # reads the installed files: 20 ms
+
+        console.out(f"autokestra {version('autokestra')}")
+        ctx.exit()
+
+
+root: Final = LazyGroup("workflow", COMMANDS, help="Run YAML workflows whose secrets stay secret.")
+root.params.append(
+    click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show_version,
+        help="Show the version and exit.",
+    )
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (by default that of the process) and return its exit code; no exception leaves."""
+    try:
+        hardening.reserve_standard_streams()
+        protect()
+        code = invoke(sys.argv[1:] if arguments is None else arguments)
+        console.flush()
+    except (Exception, KeyboardInterrupt) as failure:  # noqa: BLE001  # this is the place for it
+        code = report(failure)
+        try:
+            console.flush()
+        except OSError:
+            console.drop_output()
+    return code
+
+
+def protect() -> None:
+    """Close the process to other processes of this user, unless it is to be debugged, which is said."""
+    if hardening.is_debugging():
+        console.warn(f"{hardening.DEBUG_VARIABLE}=1: other processes of this user can read this one's memory")
+    else:
+        hardening.forbid_dumps()
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Parse and run; return the code that the command returned, 0 when it returned nothing.
+
+    click's own `main` is not used: it would turn a broken pipe into code 1 and Ctrl-C into the same exception
+    as the end of input.
+    """
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119  # pathlib costs 10 ms and this is text
+    program = name if name in {"workflow", "autokestra"} else "workflow"
+    with root.make_context(program, list(arguments)) as context:
+        result: object = root.invoke(context)
+    return result if isinstance(result, int) else 0
+
+
+# --- failures -----------------------------------------------------------------------------------------------------
+
+
+def report(failure: BaseException) -> int:
+    """Say what went wrong in one line on stderr, with a hint where there is one, and return the exit code."""
+    if isinstance(failure, click.exceptions.Exit):
+        return failure.exit_code
+    from autokestra_secrets import SecretsError  # noqa: PLC0415  # only when something went wrong
+
+    if isinstance(failure, KeyboardInterrupt | click.Abort):
+        console.error("interrupted")
+        return EXIT_INTERRUPTED
+    if isinstance(failure, BrokenPipeError):  # the reader has seen enough; that is no failure to talk about
+        console.drop_output()
+        return EXIT_BROKEN_PIPE
+    if isinstance(failure, AutokestraError | SecretsError):
+        console.error(failure.message, hint=failure.hint)
+        return failure.exit_code
+    if isinstance(failure, click.ClickException):
+        return report_usage(failure)
+    if isinstance(failure, OSError):
+        return report_system(failure)
+    return report_bug(failure)
+
+
+def report_usage(failure: click.ClickException) -> int:
+    """Say what is wrong with the command line; without a command, show the help in its place."""
+    if isinstance(failure, click.exceptions.NoArgsIsHelpError):
+        failure.show()
+        return EXIT_USAGE
+    nearest: Sequence[str] | None = getattr(failure, "possibilities", None)
+    context = failure.ctx if isinstance(failure, click.UsageError) else None
+    hint = f"{context.command_path} --help" if context else None
+    message = failure.format_message()
+    if nearest:
+        message, hint = failure.message, f"did you mean {' or '.join(nearest)}?"
+    console.error(message[:1].lower() + message[1:].removesuffix("."), hint=hint)
+    return EXIT_USAGE
+
+
+def report_system(failure: OSError) -> int:
+    """Say what the operating system refused, and of which file."""
+    reason = (failure.strerror or type(failure).__name__).lower()
+    names = [os.fsdecode(name) for name in (failure.filename, failure.filename2) if isinstance(name, str | bytes)]
+    console.error(f"{reason}: {' and '.join(map(repr, names))}" if names else reason)
+    if isinstance(failure, PermissionError):
+        return EXIT_PERMISSION
+    if isinstance(failure, FileNotFoundError | IsADirectoryError | NotADirectoryError | FileExistsError):
+        return EXIT_USAGE
+    return EXIT_UNAVAILABLE
+
+
+def report_bug(failure: BaseException) -> int:
+    """Own up to a bug by the type of the exception; its message is never shown, for it may hold a value.
+
+    With `AUTOKESTRA_DEBUG=1` the stack is shown as well: files, lines and functions, of causes too, still without
+    messages, notes or variables.
+    """
+    debugging = hardening.is_debugging()
+    console.error(
+        f"this is a bug in autokestra: {type(failure).__name__}",
+        hint=None if debugging else f"see where it happened with {hardening.DEBUG_VARIABLE}=1, and report it",
+    )
+    if debugging:
+        import traceback  # noqa: PLC0415  # only for a bug
+
+        link: BaseException | None = failure
+        seen: set[int] = set()
+        while link is not None and id(link) not in seen:
+            seen.add(id(link))
+            console.notice(f"{type(link).__module__}.{type(link).__qualname__} at (innermost last)")
+            for frame in traceback.extract_tb(link.__traceback__):
+                console.notice(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+            link = link.__cause__ or link.__context__
+    return EXIT_BUG

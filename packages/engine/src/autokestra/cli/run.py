@@ -1,0 +1,247 @@
+"""`workflow init`, `workflow run`, `workflow validate`: from a file to an execution."""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from autokestra.cli import console
+from autokestra.errors import UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from autokestra.app import App
+    from autokestra.cli.progress import JsonProgress, PlainProgress
+    from autokestra.engine import WorkflowEngine
+    from autokestra.executions.records import Execution
+    from autokestra.workflow.loader import LoadedWorkflow
+    from autokestra.workflow.validate import Problem
+
+EXIT_FAILED: Final = 1
+EXIT_INVALID: Final = 3
+EXIT_CANCELLED: Final = 10
+
+HELLO: Final = """\
+# Run it with: workflow run hello.yaml
+id: hello
+description: A first workflow
+
+tasks:
+  - id: greet
+    type: core/shell.run
+    inputs:
+      script: |
+        echo "Hello from $(uname -s)"
+
+  - id: count
+    type: core/shell.run
+    needs: [greet]
+    env:
+      GREETING: "{{ tasks.greet.output.stdout }}"
+    inputs:
+      script: |
+        echo "The greeting has ${#GREETING} characters"
+
+# To use a secret: store it with `workflow secrets set API_TOKEN`, declare it here,
+#   secrets: [API_TOKEN]
+# and hand it to the tasks that need it:
+#   env: {API_TOKEN: "{{ secrets.API_TOKEN }}"}
+"""
+
+store_option = click.option("--store", metavar="LOCATION", help="Secrets store to use.")
+state_option = click.option(
+    "--state", metavar="FILE", help="State database.  [default: $AUTOKESTRA_STATE, else $AUTOKESTRA_HOME/state.db]"
+)
+
+
+def default_parallel() -> int:
+    """Return how many tasks run at once by default: as many as there are processors, at least 4."""
+    return max(4, os.cpu_count() or 4)
+
+
+@click.command("init")
+@click.argument("directory", default=".", type=click.Path(file_okay=False))
+def init(directory: str) -> None:
+    """Write a first workflow into a directory."""
+    path = Path(directory) / "hello.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(HELLO)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already, and is left as it is", hint=f"workflow run {path}") from None
+    console.notice(f"wrote {path}")
+    console.notice(f"run it with: workflow run {path}")
+
+
+@click.command("run")
+@click.argument("file", type=click.Path())
+@click.option("-i", "--input", "inputs", metavar="KEY=VALUE", multiple=True, help="An input; may be given again.")
+@click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would run, and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
+@store_option
+@state_option
+def run(
+    file: str,
+    inputs: Sequence[str],
+    max_parallel: int | None,
+    dry_run: bool,  # noqa: FBT001  # click calls by name
+    as_json: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+    store: str | None,
+    state: str | None,
+) -> int:
+    """Run a workflow.
+
+    Exit codes: 0 success, 1 a task failed, 3 the workflow is invalid, 4 a secret is missing, 10 cancelled,
+    130 interrupted.
+    """
+    from autokestra.app import App  # noqa: PLC0415  # the engine, only for those who run it
+    from autokestra.workflow.arguments import typed_arguments  # noqa: PLC0415
+
+    app = App(store=store, state=state, notify=console.notice)
+    loaded = _load(file)
+    arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
+    if dry_run:
+        return _dry_run(loaded, app)
+    with (
+        app.engine(
+            max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
+        ) as engine,
+        stopped_by_signals(engine) as received,
+    ):
+        execution = engine.run(loaded, arguments)
+    return exit_code(execution, received)
+
+
+def exit_code(execution: "Execution", received: Sequence[int]) -> int:
+    """Return what an ended execution means to the shell."""
+    if execution.state == "SUCCESS":
+        return 0
+    if received:
+        return 128 + received[0]
+    return EXIT_CANCELLED if execution.state == "CANCELLED" else EXIT_FAILED
+
+
+@click.command("validate")
+@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the problems as a JSON array.")
+def validate(files: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # click calls by name
+    """Check workflows without running them.
+
+    Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error.
+    """
+    from autokestra.actions.registry import catalog  # noqa: PLC0415
+    from autokestra.workflow.loader import WorkflowInvalidError, load_workflow  # noqa: PLC0415
+
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            loaded = load_workflow(Path(file), catalog=catalog())
+        except WorkflowInvalidError as error:
+            problems += error.problems
+        else:
+            problems += loaded.warnings
+            if not as_json:
+                console.notice(f"{file}: workflow '{loaded.workflow.id}' is valid")
+    if as_json:
+        console.out_json([_problem_object(problem) for problem in problems])
+    else:
+        show_problems(problems)
+    return EXIT_INVALID if any(problem.severity == "error" for problem in problems) else 0
+
+
+@contextmanager
+def stopped_by_signals(engine: "WorkflowEngine") -> Iterator[list[int]]:
+    """Let Ctrl-C, SIGTERM and SIGHUP cancel the run; a second one does not wait for anything.
+
+    Children of a process that is gone are killed by the kernel, and `execution resume` finds the rest.
+    """
+    received: list[int] = []
+
+    def handle(number: int, _: "FrameType | None") -> None:
+        received.append(number)
+        if len(received) > 1:
+            os._exit(128 + number)
+        console.notice("stopping: running tasks are terminated; once more to leave at once")
+        engine.stop("interrupted" if number == signal.SIGINT else "terminated")
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _load(file: str) -> "LoadedWorkflow":
+    """Load a workflow; problems are shown here, one line each, and end the command."""
+    from autokestra.actions.registry import catalog  # noqa: PLC0415
+    from autokestra.workflow.loader import WorkflowInvalidError, load_workflow  # noqa: PLC0415
+
+    try:
+        loaded = load_workflow(Path(file), catalog=catalog())
+    except WorkflowInvalidError as error:
+        show_problems(error.problems)
+        raise click.exceptions.Exit(error.exit_code) from None
+    show_problems(loaded.warnings)
+    return loaded
+
+
+def show_problems(problems: "Sequence[Problem]") -> None:
+    """Write `file:line:column: message (trail)` for each, with its hint on a line of its own."""
+    for problem in problems:
+        say = console.warn if problem.severity == "warning" else console.error
+        trail = f" ({problem.trail})" if problem.trail else ""
+        say(f"{problem.file}:{problem.line}:{problem.column}: {problem.message}{trail}", hint=problem.hint)
+
+
+def _problem_object(problem: "Problem") -> dict[str, object]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "trail": problem.trail,
+        "severity": problem.severity,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+
+
+def _pairs(inputs: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for text in inputs:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError("an input needs a name and a value", hint="write it as: -i day=2026-03-01")
+        pairs[name] = value
+    return pairs
+
+
+def progress(*, as_json: bool, quiet: bool) -> "JsonProgress | PlainProgress":
+    """Return what shows a run as the options ask for."""
+    from autokestra.cli.progress import JsonProgress, PlainProgress  # noqa: PLC0415
+
+    return JsonProgress() if as_json else PlainProgress(quiet=quiet)
+
+
+def _dry_run(loaded: "LoadedWorkflow", app: "App") -> int:
+    workflow = loaded.workflow
+    with app.secrets() as store, app.resolver(store).scope(workflow.secrets, workflow=workflow.id) as scope:
+        scope.check()
+        sources = scope.sources()
+    for name in workflow.secrets:
+        console.out(f"secret {name}: from the {sources[name]}")
+    for task in workflow.tasks:
+        needs = f" after {', '.join(task.needs)}" if task.needs else ""
+        console.out(f"task {task.id}: {task.type}{needs}")
+    console.notice("nothing was run")
+    return 0

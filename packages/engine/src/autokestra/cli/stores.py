@@ -1,0 +1,75 @@
+"""Which store a command uses: the `--store` option, and the store it names, opened for the length of a command."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from autokestra.cli import console
+
+if TYPE_CHECKING:
+    from autokestra_secrets import MasterKeyProvider, SecretStore
+
+_LOCATION: Final = "autokestra.store"  # key in the context's meta, which groups and their commands share
+
+
+def remember_store(ctx: click.Context, _: click.Parameter, location: str | None) -> None:
+    """Keep `--store`, which may stand before or after the command's name; the one after wins."""
+    if location is not None:
+        if not location.strip():
+            raise click.UsageError("--store needs a location", ctx)
+        ctx.meta[_LOCATION] = location
+
+
+store_option = click.option(
+    "--store",
+    metavar="LOCATION",
+    expose_value=False,
+    callback=remember_store,
+    help="Path or sqlite:/// URL of the store.  [default: $AUTOKESTRA_STORE, else $AUTOKESTRA_HOME/secrets.db]",
+)
+
+
+def store_location() -> str | None:
+    """Return what `--store` said in the running command, None when the environment or the default decides."""
+    location: str | None = click.get_current_context().meta.get(_LOCATION)
+    return location
+
+
+def key_provider() -> "MasterKeyProvider":
+    """Return the provider whose remarks (a key was made, others can read it) are said on stderr."""
+    from autokestra_secrets import MasterKeyProvider  # noqa: PLC0415
+
+    return MasterKeyProvider(notify=_say_of_key)
+
+
+def _say_of_key(line: str) -> None:
+    kind, _, rest = line.partition("warning: ")
+    if rest and not kind:
+        console.warn(rest)
+    else:
+        console.notice(line)
+
+
+@contextmanager
+def opened_store() -> Iterator["SecretStore"]:
+    """Open the store that `--store`, the environment or the default names; an absent secret gets the nearest name."""
+    from autokestra_secrets import SecretNotFoundError, SecretStore  # noqa: PLC0415
+
+    with SecretStore.open(store_location(), keys=key_provider()) as store:
+        try:
+            yield store
+        except SecretNotFoundError as error:
+            nearest = _nearest(error.name, store.names())
+            raise SecretNotFoundError(
+                error.name, hint=f"did you mean '{nearest}'?" if nearest else error.hint
+            ) from None
+
+
+def _nearest(name: str, names: Iterable[str]) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415  # only after a slip
+
+    by_letters = {other.casefold(): other for other in sorted(names)}  # most slips are of case
+    found = get_close_matches(name.casefold(), by_letters, n=1)
+    return by_letters[found[0]] if found else None

@@ -1,0 +1,133 @@
+"""Opening the state database: permissions, pragmas, migrations, and what SQLite's errors mean to a person."""
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from autokestra.errors import StateFormatError, StatePermissionError, StateUnavailableError
+
+APPLICATION_ID: Final = 0x616B7374  # "akst", so that no other program's SQLite file is taken for ours
+BUSY_SECONDS: Final = 30.0
+_MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
+
+
+def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
+    """Open and migrate the database at `path`; a new file gets mode 0600, a new directory 0700.
+
+    Raises StateUnavailableError, StatePermissionError, StateFormatError.
+    """
+    with explain(path):
+        if create:
+            _make_file(path)
+        elif not path.exists():
+            raise StateUnavailableError(
+                f"no state database at {path}", hint="it is created by the first: workflow run FILE"
+            )
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            connection.row_factory = sqlite3.Row
+            _refuse_others(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: an attempt that was acknowledged survives a power cut, not only a kill.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def explain(path: Path) -> Iterator[None]:
+    """Turn an error of SQLite or of the file system into one that names the file and the remedy."""
+    try:
+        yield
+    except PermissionError as error:
+        raise _permission(path) from error
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise StateUnavailableError(f"cannot open the state database {path}: {reason}") from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+            raise _permission(path) from error
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise StateFormatError(
+                f"{path} is not a state database, or is damaged", hint="name another with: --state FILE"
+            ) from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise StateUnavailableError(
+                f"the state database {path} was locked for {BUSY_SECONDS:.0f} seconds",
+                hint="see who holds it with: fuser -v " + str(path),
+            ) from error
+        if code == sqlite3.SQLITE_FULL:
+            raise StateUnavailableError(
+                f"no space left for the state database {path}", hint=f"free some: df -h {path.parent}"
+            ) from error
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+            raise StateUnavailableError(f"cannot open the state database {path}: {error}") from error
+        raise
+
+
+def _permission(path: Path) -> StatePermissionError:
+    return StatePermissionError(
+        f"the state database {path} cannot be written by this user", hint=f"look at: ls -l {path}"
+    )
+
+
+def _make_file(path: Path) -> None:
+    if path.is_dir():
+        raise StateUnavailableError(f"the state database {path} is a directory", hint="name a file: --state FILE")
+    if not path.parent.is_dir():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # SQLite gives -wal and -shm the mode of the database, so this one call covers all three.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
+    """Look before anything is written: another program's database keeps every byte, its journal mode included."""
+    found, application = _version(connection), connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and (application or found or tables):
+        raise StateFormatError(f"{path} is a database of another program", hint="name another with: --state FILE")
+    if found > len(_migrations()):
+        raise StateFormatError(
+            f"{path} has format {found}, this version knows up to {len(_migrations())}",
+            hint="upgrade with: pipx upgrade autokestra",
+        )
+
+
+def _migrations() -> list[Path]:
+    return sorted(_MIGRATIONS.glob("[0-9]*.sql"))
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    files = _migrations()
+    if _version(connection) == len(files):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # of two processes one migrates, the other finds it done
+    try:
+        found = _version(connection)
+        for file in files[found:]:
+            for statement in _split(file.read_text(encoding="utf-8")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(files)}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _split(script: str) -> list[str]:
+    """Return the statements of a migration. `executescript` would commit the open transaction."""
+    return [part for part in re.sub(r"--[^\n]*", "", script).split(";") if part.strip()]

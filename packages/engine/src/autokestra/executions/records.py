@@ -1,0 +1,168 @@
+"""The words of an execution: states, the rows as values, and ids.
+
+Times are integer microseconds since 1970 in UTC. Nothing here reads a clock or a database.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Literal
+
+Stream = Literal["stdout", "stderr", "system"]
+Masked = Mapping[str, Mapping[str, Mapping[str, int]]]  # task -> secret name -> form -> times in the task's log
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
+_TIME_DIGITS: Final = 9  # of 5 bits: milliseconds until the year 3084
+_RANDOM_DIGITS: Final = 7  # of 5 bits: 2**35 ids within one millisecond
+
+
+class ExecutionState(StrEnum):
+    """Where an execution stands."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen unless a person resumes it."""
+        return self not in (ExecutionState.PENDING, ExecutionState.RUNNING)
+
+
+class TaskState(StrEnum):
+    """Where a task run stands. WAITING has a reason: dependency, backoff; SKIPPED: upstream."""
+
+    WAITING = "WAITING"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task run is over."""
+        return self not in (TaskState.WAITING, TaskState.PENDING, TaskState.RUNNING)
+
+
+class AttemptState(StrEnum):
+    """Where an attempt stands. LOST: its worker is gone and nobody knows how far it came."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who coordinates an execution, and until when.
+
+    `owner` is `host/boot id/pid/start time`; `until` is CLOCK_BOOTTIME in microseconds of that boot, so that a
+    wall clock that jumps moves no lease.
+    """
+
+    owner: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One run of a workflow: an immutable copy of the document and its inputs, and how it went."""
+
+    id: str
+    workflow_id: str
+    workflow: str  # JSON
+    workflow_path: str
+    workflow_sha256: str
+    inputs: Mapping[str, object]
+    state: ExecutionState
+    reason: str | None
+    message: str | None
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    lease: Lease | None
+    secrets_used: Mapping[str, str] = field(default_factory=dict)  # name -> store | environment
+    masked: Masked = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRun:
+    """One task of an execution."""
+
+    execution_id: str
+    task_id: str
+    position: int
+    state: TaskState
+    reason: str | None
+    attempts: int
+    not_before: int | None
+    started_at: int | None
+    finished_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a task. `shown` is its output masked, as JSON; the output itself is read by the worker only."""
+
+    execution_id: str
+    task_id: str
+    number: int
+    state: AttemptState
+    reason: str | None
+    message: str | None
+    exit_code: int | None
+    owner: str | None
+    created_at: int
+    claimed_at: int | None
+    finished_at: int | None
+    shown: str | None
+
+    @property
+    def id(self) -> str:
+        """`execution/task/n`."""
+        return attempt_id(self.execution_id, self.task_id, self.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutput:
+    """An output at rest: sealed with the data key, in clear (no key, no secrets), or neither (kept in memory)."""
+
+    sealed: bytes | None = None
+    clear: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One masked line of a task's log; `stream` is stdout, stderr or system (words of the engine or an action)."""
+
+    execution_id: str
+    task_id: str
+    attempt: int
+    sequence: int
+    time: int
+    stream: Stream
+    level: str
+    message: str
+
+
+def execution_id(now: int) -> str:
+    """Return a new id: 16 characters of base32 that sort by time; `now` in microseconds."""
+    number = (now // 1000) << (5 * _RANDOM_DIGITS) | secrets.randbits(5 * _RANDOM_DIGITS)
+    digits = []
+    for _ in range(_TIME_DIGITS + _RANDOM_DIGITS):
+        number, digit = divmod(number, 32)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+def attempt_id(execution: str, task: str, number: int) -> str:
+    """Return `execution/task/n`; no part holds a slash."""
+    return f"{execution}/{task}/{number}"

@@ -1,0 +1,327 @@
+"""The rows of executions in SQLite: one file, WAL, mode 0600, migrated when it is opened.
+
+Every method is one transaction and may be called from any thread. What comes in is masked or sealed already.
+Statements stand in `sql/`; no SQL is built here.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Self, cast
+
+from autokestra.errors import ExecutionNotFoundError
+from autokestra.executions.database import explain, open_database
+from autokestra.executions.plan import Change, Start
+from autokestra.executions.records import (
+    Attempt,
+    AttemptState,
+    Execution,
+    ExecutionState,
+    Lease,
+    LogLine,
+    Masked,
+    StoredOutput,
+    TaskRun,
+    TaskState,
+)
+
+LATEST: Final = "latest"
+_SQL: Final = Path(__file__).parent / "sql" / "common"
+
+
+class ExecutionStore:
+    """Executions, task runs, attempts and log lines.
+
+    Raises StateUnavailableError, StatePermissionError or StateFormatError from every method.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._sql = _statements()
+        self.path = path
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], *, create: bool = True) -> Self:
+        """Open the state database at `path`; with `create=False` a missing one is StateUnavailableError."""
+        where = Path(path)
+        return cls(open_database(where, create=create), where)
+
+    def close(self) -> None:
+        """Close the file; harmless when done twice."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- executions
+
+    def create(self, execution: Execution, tasks: Sequence[str]) -> None:
+        """Write a new execution, PENDING, with a row for each task, all WAITING."""
+        with self._transaction() as db:
+            self._sql.insert_execution(
+                db,
+                id=execution.id,
+                workflow_id=execution.workflow_id,
+                workflow=execution.workflow,
+                workflow_path=execution.workflow_path,
+                workflow_sha256=execution.workflow_sha256,
+                inputs=_to_json(execution.inputs),
+                created_at=execution.created_at,
+                lease_owner=execution.lease.owner if execution.lease else None,
+                lease_until=execution.lease.until if execution.lease else None,
+            )
+            rows = [
+                {"execution_id": execution.id, "task_id": task, "position": position}
+                for position, task in enumerate(tasks)
+            ]
+            self._sql.insert_task_run(db, rows)
+
+    def start(self, execution: str, now: int) -> None:
+        """Set the execution RUNNING; its first start keeps its time."""
+        with self._transaction() as db:
+            self._sql.start_execution(db, id=execution, now=now)
+
+    def end(
+        self,
+        execution: str,
+        state: ExecutionState,
+        *,
+        now: int,
+        reason: str | None = None,
+        message: str | None = None,
+        secrets_used: Mapping[str, str] | None = None,
+        masked: Masked | None = None,
+    ) -> None:
+        """Set how the execution ended and give up its lease; one that has ended already stays as it is."""
+        with self._transaction() as db:
+            self._sql.end_execution(
+                db,
+                id=execution,
+                state=state.value,
+                reason=reason,
+                message=message,
+                now=now,
+                secrets_used=_to_json(secrets_used or {}),
+                masked=_to_json(masked or {}),
+            )
+
+    def renew(self, execution: str, lease: Lease) -> bool:
+        """Move the end of our lease; False when it is no longer ours."""
+        with self._transaction() as db:
+            return bool(self._sql.renew_lease(db, id=execution, owner=lease.owner, until=lease.until))
+
+    def take_over(self, execution: str, old: Lease | None, new: Lease, now: int) -> bool:
+        """Take the lease that was seen as `old`; of several callers one gets True, and attempts under way are LOST."""
+        with self._transaction() as db:
+            taken = self._sql.take_lease(
+                db,
+                id=execution,
+                old_owner=old.owner if old else "",
+                old_until=old.until if old else 0,
+                owner=new.owner,
+                until=new.until,
+            )
+            if taken:
+                self._sql.lose_attempts(db, execution_id=execution, now=now)
+            return bool(taken)
+
+    def execution(self, execution: str) -> Execution:
+        """Return one execution; `latest` is the newest. Raises ExecutionNotFoundError."""
+        if execution == LATEST:
+            newest = self.executions(most=1)
+            if newest:
+                return newest[0]
+            raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
+        with self._reading() as db:
+            row = self._sql.select_execution(db, id=execution)
+        if row is None:
+            raise ExecutionNotFoundError(f"no execution '{execution}'", hint="list them with: workflow execution list")
+        return _execution(row)
+
+    def executions(self, *, most: int = 1000) -> list[Execution]:
+        """Return the newest executions first, at most `most`."""
+        with self._reading() as db:
+            return [_execution(row) for row in self._sql.select_executions(db, most=most)]
+
+    # --- task runs
+
+    def change_tasks(self, execution: str, changes: Iterable[Change], now: int) -> None:
+        """Write what the plan decided, in one transaction."""
+        rows = [
+            {
+                "execution_id": execution,
+                "task_id": change.task,
+                "state": change.state.value,
+                "reason": change.reason,
+                "not_before": change.not_before,
+                "started_at": None,
+                "finished_at": now if change.state.ended else None,
+            }
+            for change in changes
+        ]
+        if rows:
+            with self._transaction() as db:
+                self._sql.change_task_run(db, rows)
+
+    def begin_attempts(self, execution: str, starts: Iterable[Start], now: int) -> None:
+        """Commit attempts before they are submitted; their task runs are RUNNING from here on."""
+        attempts, runs = [], []
+        for start in starts:
+            key = {"execution_id": execution, "task_id": start.task}
+            attempts.append({**key, "number": start.number, "created_at": now})
+            runs.append({**key, "attempts": start.number, "started_at": now})
+        with self._transaction() as db:
+            self._sql.insert_attempt(db, attempts)
+            self._sql.start_task_run(db, runs)
+
+    def task_runs(self, execution: str) -> list[TaskRun]:
+        """Return the task runs in the order of the document."""
+        with self._reading() as db:
+            return [
+                TaskRun(**{**dict(row), "state": TaskState(row["state"])})
+                for row in self._sql.select_task_runs(db, execution_id=execution)
+            ]
+
+    # --- attempts
+
+    def claim(self, execution: str, task: str, number: int, *, owner: str, now: int) -> bool:
+        """Claim an attempt for `owner`; False when somebody has it already."""
+        with self._transaction() as db:
+            return bool(
+                self._sql.claim_attempt(db, execution_id=execution, task_id=task, number=number, owner=owner, now=now)
+            )
+
+    def end_attempt(
+        self,
+        execution: str,
+        task: str,
+        number: int,
+        *,
+        owner: str,
+        state: AttemptState,
+        now: int,
+        reason: str | None = None,
+        message: str | None = None,
+        exit_code: int | None = None,
+        output: StoredOutput | None = None,
+        shown: str | None = None,
+    ) -> bool:
+        """Write how a claimed attempt ended, with its output; False when it is not (or no longer) `owner`'s."""
+        with self._transaction() as db:
+            return bool(
+                self._sql.end_attempt(
+                    db,
+                    execution_id=execution,
+                    task_id=task,
+                    number=number,
+                    owner=owner,
+                    state=state.value,
+                    reason=reason,
+                    message=message,
+                    exit_code=exit_code,
+                    now=now,
+                    sealed=output.sealed if output else None,
+                    clear=output.clear if output else None,
+                    shown=shown,
+                )
+            )
+
+    def attempt(self, execution: str, task: str, number: int) -> Attempt:
+        """Return one attempt. Raises ExecutionNotFoundError."""
+        with self._reading() as db:
+            row = self._sql.select_attempt(db, execution_id=execution, task_id=task, number=number)
+        if row is None:
+            raise ExecutionNotFoundError(f"no attempt '{execution}/{task}/{number}'")
+        return _attempt(row)
+
+    def attempts(self, execution: str) -> list[Attempt]:
+        """Return all attempts of an execution, by task and number."""
+        with self._reading() as db:
+            return [_attempt(row) for row in self._sql.select_attempts(db, execution_id=execution)]
+
+    def output(self, execution: str, task: str) -> tuple[int, StoredOutput] | None:
+        """Return the number and the stored output of the task's successful attempt; None when there is none."""
+        with self._reading() as db:
+            row = self._sql.select_output(db, execution_id=execution, task_id=task)
+        return None if row is None else (row["number"], StoredOutput(sealed=row["sealed"], clear=row["clear"]))
+
+    # --- logs
+
+    def append_log(self, lines: Iterable[LogLine]) -> None:
+        """Write a batch of masked lines in one transaction."""
+        rows = [
+            {
+                "execution_id": line.execution_id,
+                "task_id": line.task_id,
+                "attempt": line.attempt,
+                "sequence": line.sequence,
+                "time": line.time,
+                "stream": line.stream,
+                "level": line.level,
+                "message": line.message,
+            }
+            for line in lines
+        ]
+        with self._transaction() as db:
+            self._sql.insert_log_line(db, rows)
+
+    def log_lines(self, execution: str, *, task: str | None = None) -> list[LogLine]:
+        """Return the log of an execution, or of one of its tasks, in order."""
+        with self._reading() as db:
+            return [
+                LogLine(**dict(row)) for row in self._sql.select_log_lines(db, execution_id=execution, task_id=task)
+            ]
+
+    # --- transactions
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._reading() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        # One connection, one lock: SQLite has one writer anyway, and a thread that waits here waits without polling.
+        with self._lock, explain(self.path):
+            yield self._connection
+
+
+@cache
+def _statements() -> Any:
+    import aiosql  # noqa: PLC0415  # 55 ms: only where executions are read or written
+
+    return aiosql.from_path(_SQL, "sqlite3")
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _execution(row: sqlite3.Row) -> Execution:
+    fields = cast("dict[str, Any]", dict(row))
+    owner, until = fields.pop("lease_owner"), fields.pop("lease_until")
+    for name in ("inputs", "secrets_used", "masked"):
+        fields[name] = json.loads(fields[name])
+    fields["state"] = ExecutionState(fields["state"])
+    return Execution(**fields, lease=None if owner is None else Lease(owner=owner, until=until))
+
+
+def _attempt(row: sqlite3.Row) -> Attempt:
+    return Attempt(**{**dict(row), "state": AttemptState(row["state"])})

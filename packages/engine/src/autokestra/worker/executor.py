@@ -1,0 +1,297 @@
+"""The whole way of one attempt on a worker: claim, resolve, run, mask, keep.
+
+Secrets are resolved here and nowhere before, just in time; the action gets plain inputs without template syntax.
+Whatever leaves (lines, messages, the output as it is shown) passes through a masker that knows every secret which
+the workflow declares, used by this task or not.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from autokestra.actions.child import child_environment
+from autokestra.actions.protocol import Action, ActionContext, ActionError
+from autokestra.errors import AutokestraError
+from autokestra.executions.records import AttemptState, LogLine, StoredOutput
+from autokestra.worker.envelope import Envelope
+from autokestra.worker.outputs import OutputVault, to_json
+from autokestra.worker.tasklog import IdleWatch, TaskLog
+from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, resolve_templates
+
+
+class AttemptRows(Protocol):
+    """The rows that a worker writes itself."""
+
+    def claim(self, execution: str, task: str, number: int, *, owner: str, now: int) -> bool:
+        """Claim the attempt by compare-and-set."""
+        ...
+
+    def end_attempt(
+        self,
+        execution: str,
+        task: str,
+        number: int,
+        *,
+        owner: str,
+        state: AttemptState,
+        now: int,
+        reason: str | None = None,
+        message: str | None = None,
+        exit_code: int | None = None,
+        output: StoredOutput | None = None,
+        shown: str | None = None,
+    ) -> bool:
+        """Write how it ended."""
+        ...
+
+
+class LogSink(Protocol):
+    """Where masked lines go."""
+
+    def add(self, lines: Sequence[LogLine]) -> None:
+        """Take a batch."""
+        ...
+
+    def drain(self) -> None:
+        """Return when all that was added is durable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending:
+    state: AttemptState
+    reason: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    result: str | None = None  # JSON
+
+
+class ExecutionMaskers:
+    """One masker for each execution, made when it is first asked for and cleared when the execution is over."""
+
+    def __init__(self, make: Callable[[], SecretMasker] = SecretMasker) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._maskers: dict[str, SecretMasker] = {}
+        self._used: dict[str, dict[str, str]] = {}
+        self._masked: dict[str, dict[str, dict[str, dict[str, int]]]] = {}
+
+    def of(self, execution: str) -> SecretMasker:
+        """Return the masker of `execution`."""
+        with self._lock:
+            return self._maskers.setdefault(execution, self._make())
+
+    def note_used(self, execution: str, used: Mapping[str, str]) -> None:
+        """Remember which secrets tasks have read, and from where."""
+        with self._lock:
+            self._used.setdefault(execution, {}).update(used)
+
+    def note_masked(self, execution: str, task: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Remember what was masked in the log of one attempt; attempts of a task add up."""
+        with self._lock:
+            total = self._masked.setdefault(execution, {})
+            for name, forms in counts.items():
+                sums = total.setdefault(task, {}).setdefault(name, {})
+                for form, count in forms.items():
+                    sums[form] = sums.get(form, 0) + count
+
+    def used(self, execution: str) -> dict[str, str]:
+        """Return name -> store | environment of every secret that a task of `execution` has read."""
+        with self._lock:
+            return dict(self._used.get(execution, {}))
+
+    def masked(self, execution: str) -> dict[str, dict[str, dict[str, int]]]:
+        """Return task -> secret name -> form -> how often it was replaced in the task's log."""
+        with self._lock:
+            return deepcopy(self._masked.get(execution, {}))
+
+    def drop(self, execution: str) -> None:
+        """Forget all values of an execution that is over."""
+        with self._lock:
+            self._used.pop(execution, None)
+            self._masked.pop(execution, None)
+            masker = self._maskers.pop(execution, None)
+        if masker is not None:
+            masker.clear()
+
+
+class WorkflowTaskExecutor:
+    """Runs attempts. One object serves all threads of a worker process.
+
+    `environ` is the environment from which children inherit the basic variables and what `passEnv` lists;
+    `clock` gives microseconds UTC.
+    """
+
+    def __init__(
+        self,
+        resolver: SecretResolver,
+        *,
+        actions: Mapping[str, Action],
+        rows: AttemptRows,
+        outputs: OutputVault,
+        logs: LogSink,
+        maskers: ExecutionMaskers,
+        environ: Mapping[str, str],
+        owner: str,
+        clock: Callable[[], int],
+    ) -> None:
+        self._resolver = resolver
+        self._actions = actions
+        self._rows = rows
+        self._outputs = outputs
+        self._logs = logs
+        self._maskers = maskers
+        self._environ = environ
+        self._owner = owner
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._cancelled: dict[str, threading.Event] = {}
+        self._idle = IdleWatch()
+
+    def execute(self, envelope: str) -> str:
+        """Run the attempt in `envelope`; return its id and state as JSON.
+
+        Raises only when the rows cannot be written (state database gone): what a task does wrong is a state.
+        """
+        job = Envelope.from_json(envelope)
+        if not self._rows.claim(job.execution_id, job.task_id, job.attempt, owner=self._owner, now=self._clock()):
+            return json.dumps({"attempt": job.id, "state": "ELSEWHERE"})
+        masker = self._maskers.of(job.execution_id)
+        own = masker.child()  # what this task registers for itself stays with it
+        log = TaskLog(
+            own,
+            self._logs.add,
+            execution_id=job.execution_id,
+            task_id=job.task_id,
+            attempt=job.attempt,
+            clock=self._clock,
+        )
+        with self._idle.over(log):
+            ending = self._guarded(job, masker, own, log)
+        if ending.message and ending.state is not AttemptState.CANCELLED:
+            log.message(ending.message, "error")
+        log.close()
+        self._logs.drain()  # a task run that is finished has its whole log
+        self._maskers.note_masked(job.execution_id, job.task_id, own.counts)
+        self._rows.end_attempt(
+            job.execution_id,
+            job.task_id,
+            job.attempt,
+            owner=self._owner,
+            state=ending.state,
+            now=self._clock(),
+            reason=ending.reason,
+            message=own.mask(ending.message) if ending.message else None,
+            exit_code=ending.exit_code,
+            output=self._kept(job, ending.result),
+            shown=None if ending.result is None else to_json(own.mask_object(json.loads(ending.result))),
+        )
+        return json.dumps({"attempt": job.id, "state": ending.state.value})
+
+    def cancel(self, execution: str) -> None:
+        """Stop what runs of `execution`: children are terminated, then killed."""
+        self._cancellation(execution).set()
+
+    def forget(self, execution: str) -> None:
+        """Drop everything that is kept in memory for an execution that is over."""
+        with self._lock:
+            self._cancelled.pop(execution, None)
+        self._outputs.forget(execution)
+        self._maskers.drop(execution)
+
+    def _cancellation(self, execution: str) -> threading.Event:
+        with self._lock:
+            return self._cancelled.setdefault(execution, threading.Event())
+
+    def _guarded(self, job: Envelope, masker: SecretMasker, own: SecretMasker, log: TaskLog) -> _Ending:
+        try:
+            return self._run(job, masker, own, log)
+        except ActionError as error:
+            state = AttemptState.CANCELLED if error.reason == "cancelled" else AttemptState.FAILED
+            return _Ending(state=state, reason=error.reason, message=str(error), exit_code=error.exit_code)
+        except (SecretsError, AutokestraError) as error:
+            reason = "secrets" if isinstance(error, SecretsError) else "engine"
+            message = f"{error.message}; {error.hint}" if error.hint else error.message
+            return _Ending(state=AttemptState.FAILED, reason=reason, message=message)
+        except Exception as error:  # noqa: BLE001  # a bug in an action fails its task, never the engine
+            return _Ending(
+                state=AttemptState.FAILED,
+                reason="internal-error",
+                message=f"the action failed unexpectedly: {type(error).__name__}: {error}",
+            )
+
+    def _run(self, job: Envelope, masker: SecretMasker, own: SecretMasker, log: TaskLog) -> _Ending:
+        deadline = None if job.timeout is None else time.monotonic() + job.timeout
+        cancelled = self._cancellation(job.execution_id)
+        if cancelled.is_set():
+            return _Ending(state=AttemptState.CANCELLED, reason="cancelled", message="cancelled before it started")
+        action = self._actions[job.type]
+        with ExitStack() as stack:
+            scope = stack.enter_context(self._resolver.scope(job.secrets, workflow=job.workflow_id))
+            scope.register(masker)
+            inputs, env = self._resolve(job, scope, masker)
+            self._maskers.note_used(job.execution_id, scope.used)
+            model = _validated(action, inputs)
+        context = ActionContext(
+            output=log,
+            workdir=Path(job.workdir),
+            environ=child_environment(self._environ, job.pass_env, env),
+            deadline=deadline,
+            cancelled=cancelled,
+            mask=own.add,
+            task_id=job.task_id,
+            execution_id=job.execution_id,
+            attempt=job.attempt,
+        )
+        return _Ending(state=AttemptState.SUCCESS, result=to_json(action.run(model, context)))
+
+    def _kept(self, job: Envelope, result: str | None) -> StoredOutput | None:
+        if result is None:
+            return None
+        return self._outputs.keep(job.execution_id, job.task_id, job.attempt, result, has_secrets=bool(job.secrets))
+
+    def _resolve(self, job: Envelope, scope: SecretScope, masker: SecretMasker) -> tuple[Any, dict[str, str]]:
+        context = {
+            "inputs": job.arguments,
+            "vars": job.variables,
+            "tasks": _LazyOutputs(self._outputs, job.execution_id, job.parents),
+            "env": {name: self._environ[name] for name in job.pass_env if name in self._environ},
+            "execution": {"id": job.execution_id},
+        }
+        inputs = resolve_templates(dict(job.inputs), scope=scope, context=context, masker=masker)
+        env = resolve_templates(dict(job.env), scope=scope, context=context, masker=masker, as_text=True)
+        return inputs, env
+
+
+class _LazyOutputs(dict[str, Any]):
+    """Task id -> {"output": …}; an output is read and opened when a template asks for it, and not before."""
+
+    def __init__(self, vault: OutputVault, execution: str, parents: Sequence[str]) -> None:
+        super().__init__((parent, None) for parent in parents)
+        self._vault = vault
+        self._execution = execution
+
+    def __getitem__(self, task: str) -> Any:
+        if super().__getitem__(task) is None:
+            self[task] = {"output": self._vault.read(self._execution, task)}
+        return super().__getitem__(task)
+
+
+def _validated(action: Action, inputs: object) -> Any:
+    from pydantic import ValidationError  # noqa: PLC0415  # pydantic is loaded with the workflow model long before
+
+    try:
+        return action.input_model.model_validate(inputs)
+    except ValidationError as error:
+        # Never the input itself: it may hold a secret. Locations and pydantic's words do not.
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'inputs'}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+    raise ActionError(f"inputs do not fit {action.type}: {problems}", reason="bad-input")

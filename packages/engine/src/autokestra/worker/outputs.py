@@ -1,0 +1,103 @@
+"""Outputs of tasks between their tasks: unmasked for those, sealed at rest, or in memory only.
+
+Where there is a data key every output is sealed. Without one, outputs of a workflow that declares no secrets are
+kept in clear, and those of a workflow that does declare some never leave this process.
+"""
+
+import json
+from typing import Any, Final, Protocol
+
+from autokestra.errors import AutokestraError
+from autokestra.executions.records import StoredOutput
+from autokestra_secrets import OutputCipher
+
+MAX_OUTPUT_BYTES: Final = 10 << 20  # JSON, 10 MiB
+
+
+class OutputError(AutokestraError):
+    """An output is no JSON value, is too large, or is no longer there."""
+
+
+class OutputRows(Protocol):
+    """Where stored outputs are read from."""
+
+    def output(self, execution: str, task: str) -> tuple[int, StoredOutput] | None:
+        """Return attempt number and stored output of the successful attempt."""
+        ...
+
+
+class OutputVault:
+    """Keeps and reads outputs; `cipher` is None when there is no data key."""
+
+    def __init__(self, rows: OutputRows, cipher: OutputCipher | None) -> None:
+        self._rows = rows
+        self._cipher = cipher
+        self._memory: dict[tuple[str, str], str] = {}
+
+    def keep(self, execution: str, task: str, number: int, text: str, *, has_secrets: bool) -> StoredOutput:
+        """Return what may be written to the row for the output whose JSON is `text`."""
+        if self._cipher is not None:
+            return StoredOutput(sealed=self._cipher.seal(text.encode(), context=_context(execution, task, number)))
+        if has_secrets:
+            self._memory[execution, task] = text
+            return StoredOutput()
+        return StoredOutput(clear=text)
+
+    def read(self, execution: str, task: str) -> Any:
+        """Return the output of `task`, None when the task has none (it failed and was allowed to).
+
+        Raises OutputError, and SecretsError when a sealed one does not open.
+        """
+        found = self._rows.output(execution, task)
+        if found is None:
+            return None
+        number, stored = found
+        if stored.clear is not None:
+            return json.loads(stored.clear)
+        if stored.sealed is not None:
+            if self._cipher is None:
+                raise OutputError(
+                    f"the output of task '{task}' is sealed and there is no key to open it",
+                    hint="see which key is used: workflow secrets key show",
+                )
+            return json.loads(self._cipher.open(stored.sealed, context=_context(execution, task, number)))
+        try:
+            return json.loads(self._memory[execution, task])
+        except KeyError:
+            raise OutputError(f"the output of task '{task}' was only kept in memory and is gone") from None
+
+    def has(self, execution: str, task: str) -> bool:
+        """Whether `read` would find the output of a task that succeeded."""
+        found = self._rows.output(execution, task)
+        if found is None:
+            return False
+        stored = found[1]
+        return (
+            stored.clear is not None
+            or (stored.sealed is not None and self._cipher is not None)
+            or (execution, task) in self._memory
+        )
+
+    def forget(self, execution: str) -> None:
+        """Drop what is kept in memory for an execution that is over."""
+        for key in [key for key in self._memory if key[0] == execution]:
+            del self._memory[key]
+
+
+def to_json(value: object) -> str:
+    """Return `value` as strict JSON of at most 10 MiB. Raises OutputError, which never shows the value."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OutputError(f"the output is not JSON: {type(error).__name__}") from None
+    if size > MAX_OUTPUT_BYTES:
+        raise OutputError(
+            f"the output has {size:,} bytes of JSON, at most {MAX_OUTPUT_BYTES:,} are kept",
+            hint="write large data to a file and return its path",
+        )
+    return text
+
+
+def _context(execution: str, task: str, number: int) -> tuple[str, ...]:
+    return ("task-output", execution, task, str(number))

@@ -1,0 +1,318 @@
+"""The rows, over a real SQLite file: what is durable, who wins, and what a broken file says."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from autokestra.errors import (
+    ExecutionNotFoundError,
+    StateFormatError,
+    StateUnavailableError,
+)
+from autokestra.executions.lease import boottime
+from autokestra.executions.plan import Change, Start
+from autokestra.executions.records import (
+    AttemptState,
+    Execution,
+    ExecutionState,
+    Lease,
+    LogLine,
+    StoredOutput,
+    TaskState,
+    execution_id,
+)
+from autokestra.executions.store import ExecutionStore
+
+
+def an_execution(now=1_000_000, lease=None, **changes):
+    fields = {
+        "id": execution_id(now),
+        "workflow_id": "w",
+        "workflow": '{"id":"w"}',
+        "workflow_path": "w.yaml",
+        "workflow_sha256": "0" * 64,
+        "inputs": {"day": "2026-03-01", "n": 3},
+        "state": ExecutionState.PENDING,
+        "reason": None,
+        "message": None,
+        "created_at": now,
+        "started_at": None,
+        "finished_at": None,
+        "lease": lease,
+    }
+    return Execution(**(fields | changes))
+
+
+@pytest.fixture
+def store(tmp_path):
+    with ExecutionStore.open(tmp_path / "state.db") as opened:
+        yield opened
+
+
+def test_an_execution_is_read_back_as_it_was_written(store):
+    row = an_execution(lease=Lease(owner="h/b/1/2", until=5))
+    store.create(row, ["a", "b"])
+    assert row == store.execution(row.id)
+    assert ["a", "b"] == [run.task_id for run in store.task_runs(row.id)]
+    assert {TaskState.WAITING} == {run.state for run in store.task_runs(row.id)}
+
+
+def test_executions_are_listed_newest_first_and_latest_is_the_first(store):
+    for now in (1_000_000, 3_000_000, 2_000_000):
+        store.create(an_execution(now), [])
+    assert [3_000_000, 2_000_000, 1_000_000] == [row.created_at for row in store.executions()]
+    assert [3_000_000] == [row.created_at for row in store.executions(most=1)]
+    assert 3_000_000 == store.execution("latest").created_at
+
+
+def test_an_absent_execution_is_named_with_a_remedy(store):
+    with pytest.raises(ExecutionNotFoundError, match="no execution 'nope'") as caught:
+        store.execution("nope")
+    assert "workflow execution list" in caught.value.hint
+    with pytest.raises(ExecutionNotFoundError, match="no execution yet"):
+        store.execution("latest")
+    with pytest.raises(ExecutionNotFoundError, match="no attempt 'x/a/1'"):
+        store.attempt("x", "a", 1)
+
+
+def test_ids_sort_by_time_and_do_not_repeat():
+    ids = [execution_id(now * 1000) for now in range(2_000)]
+    assert sorted(ids) == ids
+    assert 10_000 == len({execution_id(1) for _ in range(10_000)})
+
+
+def test_an_attempt_is_claimed_once_and_ended_by_its_owner_only(store):
+    row = an_execution()
+    store.create(row, ["a"])
+    store.begin_attempts(row.id, [Start(task="a", number=1)], now=2)
+    assert AttemptState.PENDING is store.attempt(row.id, "a", 1).state
+    winners = []
+    threads = [
+        threading.Thread(
+            target=lambda name: winners.append(name) if store.claim(row.id, "a", 1, owner=name, now=3) else None,
+            args=(f"w{n}",),
+        )
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = winners
+    ending = {"state": AttemptState.SUCCESS, "now": 4, "output": StoredOutput(clear="[1]"), "shown": "[1]"}
+    assert not store.end_attempt(row.id, "a", 1, owner="somebody else", **ending)
+    assert store.end_attempt(row.id, "a", 1, owner=winner, **ending)
+    assert not store.end_attempt(row.id, "a", 1, owner=winner, **ending)
+    attempt = store.attempt(row.id, "a", 1)
+    assert (f"{row.id}/a/1", AttemptState.SUCCESS, "[1]") == (attempt.id, attempt.state, attempt.shown)
+    assert (1, StoredOutput(clear="[1]")) == store.output(row.id, "a")
+
+
+def test_a_task_without_a_successful_attempt_has_no_output(store):
+    row = an_execution()
+    store.create(row, ["a"])
+    store.begin_attempts(row.id, [Start(task="a", number=1)], now=2)
+    store.claim(row.id, "a", 1, owner="w", now=3)
+    store.end_attempt(row.id, "a", 1, owner="w", state=AttemptState.FAILED, now=4, reason="exit-code", exit_code=3)
+    assert store.output(row.id, "a") is None
+    assert 3 == store.attempt(row.id, "a", 1).exit_code
+
+
+def test_of_two_that_take_over_one_wins_and_open_attempts_are_lost(store):
+    dead = Lease(owner="h/b/1/2", until=5)
+    row = an_execution(lease=dead)
+    store.create(row, ["a"])
+    store.begin_attempts(row.id, [Start(task="a", number=1)], now=2)
+    store.claim(row.id, "a", 1, owner="gone", now=3)
+    new = Lease(owner="h/b/9/9", until=boottime())
+    assert [True, False] == [store.take_over(row.id, dead, new, now=7) for _ in range(2)]
+    assert AttemptState.LOST is store.attempt(row.id, "a", 1).state
+    assert not store.end_attempt(row.id, "a", 1, owner="gone", state=AttemptState.SUCCESS, now=8)
+    assert not store.renew(row.id, dead)
+    assert store.renew(row.id, new)
+
+
+def test_an_ended_execution_gives_up_its_lease_and_ends_once(store):
+    row = an_execution(lease=Lease(owner="h/b/1/2", until=5))
+    store.create(row, [])
+    store.start(row.id, now=2)
+    store.end(row.id, ExecutionState.FAILED, now=3, reason="task:a", message="m", masked={"a": {"T": {"plain": 2}}})
+    store.end(row.id, ExecutionState.SUCCESS, now=9)
+    ended = store.execution(row.id)
+    assert (ExecutionState.FAILED, 3, None) == (ended.state, ended.finished_at, ended.lease)
+    assert {"a": {"T": {"plain": 2}}} == ended.masked
+    assert store.take_over(row.id, None, Lease(owner="n", until=1), now=4)
+
+
+def test_changes_of_tasks_are_written_together(store):
+    row = an_execution()
+    store.create(row, ["a", "b"])
+    changes = [
+        Change(task="a", state=TaskState.WAITING, reason="backoff", not_before=99),
+        Change(task="b", state=TaskState.SKIPPED, reason="upstream"),
+    ]
+    store.change_tasks(row.id, changes, now=5)
+    a, b = store.task_runs(row.id)
+    assert (TaskState.WAITING, "backoff", 99, None) == (a.state, a.reason, a.not_before, a.finished_at)
+    assert (TaskState.SKIPPED, "upstream", 5) == (b.state, b.reason, b.finished_at)
+
+
+def a_line(execution, task, sequence, time=1, message="m"):
+    return LogLine(
+        execution_id=execution,
+        task_id=task,
+        attempt=1,
+        sequence=sequence,
+        time=time,
+        stream="stdout",
+        level="info",
+        message=message,
+    )
+
+
+def test_log_lines_come_back_in_order_and_by_task(store):
+    row = an_execution()
+    store.create(row, ["a", "b"])
+    lines = [a_line(row.id, "a", 0, 1), a_line(row.id, "b", 0, 2, "nul\0 \u2028 é"), a_line(row.id, "a", 1, 3)]
+    store.append_log(reversed(lines))
+    assert lines == store.log_lines(row.id)
+    assert [lines[1]] == store.log_lines(row.id, task="b")
+
+
+def test_files_are_for_their_owner_only(tmp_path):
+    path = tmp_path / "new" / "state.db"
+    with ExecutionStore.open(path) as store:
+        store.create(an_execution(), ["a"])
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600} == modes
+    assert 0o700 == stat.S_IMODE(path.parent.stat().st_mode)
+
+
+def test_what_is_committed_survives_a_kill(tmp_path):
+    path = tmp_path / "state.db"
+    program = (
+        "import os, signal, sys\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from test_execution_store import an_execution, ExecutionStore\n"
+        "store = ExecutionStore.open(sys.argv[1])\n"
+        "store.create(an_execution(), ['a'])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path), os.path.dirname(__file__)], check=False)
+    assert -9 == done.returncode
+    with ExecutionStore.open(path) as store:
+        assert 1 == len(store.executions())
+
+
+class TestBrokenFiles:
+    """Each says what is wrong in one line, with an error of its own, and changes nothing."""
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(StateUnavailableError, match="no state database at"):
+            ExecutionStore.open(tmp_path / "state.db", create=False)
+        assert [] == list(tmp_path.iterdir())
+
+    def test_a_directory(self, tmp_path):
+        with pytest.raises(StateUnavailableError, match="is a directory"):
+            ExecutionStore.open(tmp_path)
+
+    def test_a_directory_above_that_is_a_file(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StateUnavailableError, match="cannot open the state database"):
+            ExecutionStore.open(tmp_path / "file" / "state.db")
+
+    def test_no_database(self, tmp_path):
+        path = tmp_path / "state.db"
+        path.write_bytes(b"not a database at all, but long enough to have a header" * 20)
+        before = path.read_bytes()
+        with pytest.raises(StateFormatError, match="is not a state database"):
+            ExecutionStore.open(path)
+        assert before == path.read_bytes()
+
+    def test_of_another_program(self, tmp_path):
+        path = tmp_path / "state.db"
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE theirs (x)")
+        db.close()
+        with pytest.raises(StateFormatError, match="of another program"):
+            ExecutionStore.open(path)
+
+    def test_of_a_newer_version(self, tmp_path):
+        path = tmp_path / "state.db"
+        ExecutionStore.open(path).close()
+        with sqlite3.connect(path) as db:
+            db.execute("PRAGMA user_version = 99")
+        db.close()
+        with pytest.raises(StateFormatError, match="has format 99"):
+            ExecutionStore.open(path)
+
+    def test_read_only(self, tmp_path):
+        path = tmp_path / "state.db"
+        ExecutionStore.open(path).close()
+        path.chmod(0o400)
+        # Root may write everything, so the child becomes somebody else once all modules are loaded.
+        program = (
+            "import os, sys\n"
+            "from autokestra.executions.store import ExecutionStore\n"
+            "from autokestra.errors import StatePermissionError\n"
+            "if os.geteuid() == 0:\n"
+            "    os.chown(sys.argv[1], 65534, 65534); os.chown(os.path.dirname(sys.argv[1]), 65534, 65534)\n"
+            "    for folder in sys.argv[2:]: os.chmod(folder, 0o711)\n"
+            "    os.setegid(65534); os.seteuid(65534)\n"
+            "try:\n"
+            "    ExecutionStore.open(sys.argv[1])\n"
+            "except StatePermissionError as error:\n"
+            "    print(error.message)\n"
+        )
+        above = [str(folder) for folder in path.parents if str(folder).startswith("/tmp/")][1:]
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(path), *above], capture_output=True, text=True, check=False
+        )
+        assert ("", f"the state database {path} cannot be written by this user\n") == (done.stderr, done.stdout)
+
+    def test_a_full_disk_in_the_middle_loses_nothing_that_was_committed(self, tmp_path):
+        with ExecutionStore.open(tmp_path / "state.db") as store:
+            row = an_execution()
+            store.create(row, ["a"])
+            store._connection.execute(
+                f"PRAGMA max_page_count = {store._connection.execute('PRAGMA page_count').fetchone()[0] + 2}"
+            )
+            with pytest.raises(StateUnavailableError, match="no space left"):
+                store.append_log(a_line(row.id, "a", n, message="x" * 4000) for n in range(100))
+            assert [] == store.log_lines(row.id)
+            assert row == store.execution(row.id)
+
+    def test_a_bug_in_a_statement_is_not_hidden(self, store):
+        with pytest.raises(sqlite3.IntegrityError):
+            store.append_log([a_line("no such execution", "a", 0)])
+
+
+def test_a_busy_database_is_waited_for(tmp_path):
+    path = tmp_path / "state.db"
+    with ExecutionStore.open(path) as store:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+        timer.start()
+        row = an_execution()
+        store.create(row, [])
+        timer.join()
+        other.close()
+        assert row == store.execution(row.id)
+
+
+def test_a_locked_database_says_who_to_look_for(tmp_path):
+    path = tmp_path / "state.db"
+    with ExecutionStore.open(path) as store:
+        store._connection.execute("PRAGMA busy_timeout = 50")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateUnavailableError, match="was locked for") as caught:
+            store.create(an_execution(), [])
+        other.close()
+        assert "fuser" in caught.value.hint

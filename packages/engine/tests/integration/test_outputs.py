@@ -1,0 +1,85 @@
+"""Outputs at rest, over a real store: sealed with a key, in clear without secrets, in memory otherwise."""
+
+import pytest
+
+from autokestra.executions.records import StoredOutput
+from autokestra.worker.outputs import MAX_OUTPUT_BYTES, OutputError, OutputVault, to_json
+from autokestra_secrets import DamagedError, MasterKeyProvider, SecretStore
+
+
+class Rows(dict):
+    """What the attempt table answers."""
+
+    def output(self, execution, task):
+        return self.get((execution, task))
+
+
+@pytest.fixture
+def cipher(tmp_path):
+    with SecretStore.open(tmp_path / "secrets.db", keys=MasterKeyProvider({}, home=tmp_path)) as store:
+        store.set("ANY", "value")
+        yield store.output_cipher()
+
+
+def test_with_a_key_an_output_is_sealed_and_opens_for_its_own_attempt_only(cipher):
+    rows = Rows()
+    vault = OutputVault(rows, cipher)
+    stored = vault.keep("e", "t", 1, '{"token":"plain-text-value"}', has_secrets=False)
+    assert stored.clear is None
+    assert b"plain-text-value" not in stored.sealed
+    rows["e", "t"] = (1, stored)
+    assert {"token": "plain-text-value"} == vault.read("e", "t")
+    assert vault.has("e", "t")
+    rows["e", "other"] = (1, stored)
+    with pytest.raises(DamagedError):
+        vault.read("e", "other")
+
+
+def test_without_a_key_an_output_of_a_workflow_without_secrets_is_in_clear():
+    rows = Rows()
+    vault = OutputVault(rows, None)
+    rows["e", "t"] = (1, vault.keep("e", "t", 1, "[1,2]", has_secrets=False))
+    assert StoredOutput(clear="[1,2]") == rows["e", "t"][1]
+    assert [1, 2] == vault.read("e", "t")
+    assert vault.has("e", "t")
+
+
+def test_without_a_key_an_output_of_a_workflow_with_secrets_stays_in_memory():
+    rows = Rows()
+    vault = OutputVault(rows, None)
+    rows["e", "t"] = (1, vault.keep("e", "t", 1, "[1]", has_secrets=True))
+    assert StoredOutput() == rows["e", "t"][1]
+    assert [1] == vault.read("e", "t")
+    assert vault.has("e", "t")
+    vault.forget("e")
+    assert not vault.has("e", "t")
+    with pytest.raises(OutputError, match="only kept in memory"):
+        vault.read("e", "t")
+
+
+def test_a_sealed_output_without_a_key_names_the_remedy(cipher):
+    rows = Rows({("e", "t"): (1, OutputVault(Rows(), cipher).keep("e", "t", 1, "1", has_secrets=True))})
+    vault = OutputVault(rows, None)
+    assert not vault.has("e", "t")
+    with pytest.raises(OutputError, match="no key to open it") as caught:
+        vault.read("e", "t")
+    assert "workflow secrets key show" in caught.value.hint
+
+
+def test_a_task_without_an_output_reads_as_null():
+    vault = OutputVault(Rows(), None)
+    assert vault.read("e", "t") is None
+    assert not vault.has("e", "t")
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, "\ud800", object()])
+def test_what_is_no_json_is_refused_without_showing_it(value):
+    with pytest.raises(OutputError, match="is not JSON") as caught:
+        to_json(value)
+    assert caught.value.__cause__ is None
+
+
+def test_an_output_is_bounded():
+    assert MAX_OUTPUT_BYTES == len(to_json("x" * (MAX_OUTPUT_BYTES - 2)))
+    with pytest.raises(OutputError, match="at most 10,485,760 are kept"):
+        to_json("x" * (MAX_OUTPUT_BYTES - 1))

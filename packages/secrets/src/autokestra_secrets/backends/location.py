@@ -1,0 +1,37 @@
+# `os.path` on purpose: importing pathlib costs every start-up 5 ms.
+# ruff: noqa: PTH100, PTH111, PTH118
+"""From what a user writes for a store to the backend that keeps it."""
+
+import os
+from typing import Final
+
+from autokestra_secrets.backends import Backend
+from autokestra_secrets.errors import StoreUnavailableError
+
+STORE_VARIABLE: Final = "AUTOKESTRA_STORE"
+STORE_FILE: Final = "secrets.db"
+
+
+def backend_at(location: str | os.PathLike[str] | None, *, home: str) -> Backend:
+    """Return the backend for a path or `sqlite:///` address, or the default file in `home` for None.
+
+    Touches nothing. Raises StoreUnavailableError when the location means nothing.
+    """
+    from autokestra_secrets.backends.sqlite import SQLiteBackend  # noqa: PLC0415  # a store in memory needs no sqlite3
+
+    if location is None:
+        return SQLiteBackend(os.path.join(home, STORE_FILE), home=home)
+    path = os.fspath(location)
+    if "://" in path:
+        scheme, _, rest = path.partition("://")
+        if scheme != "sqlite":
+            raise StoreUnavailableError(
+                f"no backend for a secret store at {scheme}://", hint="give the path of a file, or sqlite:///PATH"
+            )
+        path = rest.removeprefix("/")  # the usual convention: sqlite:///relative and sqlite:////absolute
+    if not path.strip() or "\0" in path:
+        raise StoreUnavailableError(
+            f"the location of the secret store is {'empty' if not path.strip() else 'no path'}",
+            hint=f"give a path with --store, or unset {STORE_VARIABLE}",
+        )
+    return SQLiteBackend(os.path.abspath(os.path.expanduser(path)))

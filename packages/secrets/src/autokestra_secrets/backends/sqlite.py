@@ -1,0 +1,148 @@
+"""A store in one SQLite file: the default backend. Its statements, and nothing about the file itself."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Final
+
+from autokestra_secrets.backends import Header, JournalRow, MetadataRow, SecretRow, SlotRow, typed
+from autokestra_secrets.backends.sqlite_file import BUSY_TIMEOUT, SQLiteFile
+
+_HEADER: Final = "SELECT format, store_id, key_id, generation, journal_base, journal_mac, header_mac FROM header"
+_SLOTS: Final = (
+    "SELECT id, label, kind, key_id, created_at, salt, iterations, iv, wrapped_key, auth_tag, checksum"
+    " FROM key_slots ORDER BY id"
+)
+_NEWEST: Final = """
+    SELECT max(ifnull((SELECT max(CAST(version AS INTEGER)) FROM secrets WHERE name = ?1), 0),
+               ifnull((SELECT CASE operation WHEN 'put' THEN CAST(version AS INTEGER) END FROM journal
+                       WHERE name = ?1 AND operation IN ('put', 'delete') ORDER BY generation DESC LIMIT 1), 0))
+"""
+_VERSIONS: Final = """
+    SELECT name, version, state, key_id, created_at, updated_at, metadata, iv, auth_tag, encrypted_value
+    FROM secrets WHERE name = ? ORDER BY version
+"""
+# One statement, hence one snapshot: a row and its journal entry from two moments would look like tampering.
+_CURRENT: Final = """
+    SELECT s.name, s.version, s.state, s.key_id, s.created_at, s.updated_at, s.metadata, s.iv, s.auth_tag,
+           s.encrypted_value, j.generation, j.at, j.operation, j.name, j.version, j.tag
+    FROM (SELECT ?1 AS name)
+    LEFT JOIN secrets s ON s.name = ?1 AND s.version = (SELECT max(version) FROM secrets WHERE name = ?1)
+    LEFT JOIN journal j ON j.generation =
+        (SELECT max(generation) FROM journal WHERE name = ?1 AND operation IN ('put', 'delete'))
+"""
+_METADATA: Final = """
+    SELECT name, version, state, created_at, updated_at, metadata FROM secrets s
+    WHERE version = (SELECT max(version) FROM secrets WHERE name = s.name) ORDER BY name
+"""
+_NAMES: Final = "SELECT DISTINCT name FROM secrets"
+_JOURNAL: Final = "SELECT generation, at, operation, name, version, tag FROM journal ORDER BY generation"
+_PUT_HEADER: Final = "INSERT OR REPLACE INTO header VALUES (1, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_SLOT: Final = "INSERT INTO key_slots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_VERSION: Final = "INSERT INTO secrets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_JOURNAL: Final = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)"
+_REMOVE_SLOT: Final = "DELETE FROM key_slots WHERE id = ?"
+_REMOVE_VERSIONS: Final = "DELETE FROM secrets WHERE name = ? AND (version <= ? OR typeof(version) <> 'integer')"
+
+
+class SQLiteBackend:
+    """Rows in a SQLite file at the absolute `path`.
+
+    `home` says that the path is the default one in that directory: then a missing file reads as an empty store, and
+    the first write makes the directory too. `timeout` is the time in seconds to wait for another writer.
+    """
+
+    may_mint: Final = True
+
+    def __init__(self, path: str, *, home: str | None = None, timeout: float = BUSY_TIMEOUT) -> None:
+        self._file = SQLiteFile(path, home=home, timeout=timeout)
+
+    @property
+    def location(self) -> str:
+        """The path of the file."""
+        return self._file.path
+
+    def exists(self) -> bool:
+        """Whether there is something at the path."""
+        return self._file.exists()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Hold the file's write lock, with the schema in place; commit at the end, or undo everything."""
+        return self._file.transaction()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all reads inside see one state of the file."""
+        return self._file.snapshot()
+
+    def header(self) -> Header | None:
+        """Return the header, or None when nothing has been written yet."""
+        rows = self._file.select(_HEADER)
+        return typed(Header, rows[0]) if rows else None
+
+    def slots(self) -> list[SlotRow]:
+        """Return the key slots in the order of their numbers."""
+        return [typed(SlotRow, row) for row in self._file.select(_SLOTS)]
+
+    def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
+        """Return the newest version of a secret and the last journal row that wrote or deleted it."""
+        rows = self._file.select(_CURRENT, (name,))
+        if not rows:
+            return None, None
+        columns = len(SecretRow._fields)
+        secret, entry = rows[0][:columns], rows[0][columns:]
+        return (
+            None if secret[0] is None else typed(SecretRow, secret),
+            None if entry[0] is None else typed(JournalRow, entry),
+        )
+
+    def newest(self, name: str) -> int:
+        """Return the highest version that rows or journal know of a secret, 0 when it does not exist."""
+        rows = self._file.select(_NEWEST, (name,))
+        return int(rows[0][0]) if rows else 0
+
+    def versions(self, name: str) -> list[SecretRow]:
+        """Return all kept versions of a secret, oldest first."""
+        return [typed(SecretRow, row) for row in self._file.select(_VERSIONS, (name,))]
+
+    def names(self) -> list[str]:
+        """Return the names of all secrets."""
+        return [name for (name,) in self._file.select(_NAMES)]
+
+    def metadata(self) -> list[MetadataRow]:
+        """Return what is readable about the current version of every secret, sorted by name."""
+        return [typed(MetadataRow, row) for row in self._file.select(_METADATA)]
+
+    def journal(self) -> Iterable[JournalRow]:
+        """Return the journal in order."""
+        return [typed(JournalRow, row) for row in self._file.select(_JOURNAL)]
+
+    def put_header(self, header: Header) -> None:
+        """Write or replace the header."""
+        self._file.execute(_PUT_HEADER, header)
+
+    def put_slot(self, row: SlotRow) -> None:
+        """Add a key slot."""
+        self._file.execute(_PUT_SLOT, row)
+
+    def remove_slot(self, slot: int) -> None:
+        """Remove a key slot."""
+        self._file.execute(_REMOVE_SLOT, (slot,))
+
+    def put_secret(self, row: SecretRow) -> None:
+        """Add a version of a secret."""
+        self._file.execute(_PUT_VERSION, row)
+
+    def remove_versions(self, name: str, *, up_to: int) -> None:
+        """Remove the versions of a secret up to and including `up_to`."""
+        self._file.execute(_REMOVE_VERSIONS, (name, up_to))
+
+    def put_journal(self, row: JournalRow) -> None:
+        """Append to the journal."""
+        self._file.execute(_PUT_JOURNAL, row)
+
+    def purge(self) -> None:
+        """Leave no removed row in the file or its WAL: the pages are zeroed already, the WAL is emptied here."""
+        self._file.empty_wal()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

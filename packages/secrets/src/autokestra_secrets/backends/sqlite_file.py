@@ -1,0 +1,266 @@
+# `os.path` on purpose: importing pathlib costs every start-up 5 ms.
+# ruff: noqa: PTH116, PTH118, PTH120
+"""One SQLite file that holds a store: opening, creating and telling what is wrong with it.
+
+The file and its `-wal` and `-shm` have mode 0600, removed rows are overwritten, nothing is created by reading, and
+nothing is written into a database that is not ours.
+"""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from autokestra_secrets.backends.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from autokestra_secrets.errors import (
+    DamagedError,
+    PermissionRefusedError,
+    SecretsError,
+    StoreUnavailableError,
+    UnknownFormatError,
+)
+from autokestra_secrets.home import FILE_MODE, make_home, shell_word
+
+BUSY_TIMEOUT: Final = 10.0  # seconds to wait for another writer
+
+_WRITER_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # an acknowledged write survives a power cut
+    "PRAGMA secure_delete = ON",  # the default depends on how SQLite was built
+)
+
+
+class SQLiteFile:
+    """A connection to the file at the absolute `path`, made when it is first needed.
+
+    `home` and `timeout` are those of SQLiteBackend.
+    """
+
+    def __init__(self, path: str, *, home: str | None, timeout: float) -> None:
+        self.path = path
+        self._home = home
+        self._timeout = timeout
+        self._connection: sqlite3.Connection | None = None
+        self._ready_to_write = False
+
+    def exists(self) -> bool:
+        """Whether there is something at the path."""
+        return os.path.lexists(self.path)
+
+    def select(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """Return all rows of a statement; none when there is no file yet, or nothing was written to it."""
+        connection = self._connect()
+        if connection is None:
+            return []
+        try:
+            return connection.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            if "no such table" in str(error) and self._is_blank(connection):
+                return []
+            raise self._explain(error) from None
+
+    def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> None:
+        """Run a statement within `transaction`, or one that needs none."""
+        assert self._connection is not None
+        try:
+            self._connection.execute(statement, parameters).close()
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the write lock of the file, which is created if need be, with the schema in place."""
+        self._prepare_to_write()
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            self._migrate()
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            # After some errors, such as a full disk, SQLite has already rolled back by itself.
+            if self._connection is not None and self._connection.in_transaction:
+                self.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all reads inside see one state of the file."""
+        connection = self._connect()
+        if connection is None:
+            yield
+            return
+        self.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if connection.in_transaction:
+                self.execute("ROLLBACK")
+
+    def empty_wal(self) -> None:
+        """Move the zeroed pages from the WAL to the file and truncate the WAL, waiting for readers as for a writer."""
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the connection; the last one to do so also removes `-wal` and `-shm`."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._ready_to_write = False
+
+    # -- opening ------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection | None:
+        """Return the connection, opening the file if it exists; None when it may be missing and is."""
+        if self._connection is None and self._is_there():
+            self._open("mode=rw")  # never creates
+            try:
+                self._identify()
+            except PermissionRefusedError:
+                self.close()
+                # A reader of a WAL database must write `-shm`. Where it cannot, and no WAL waits to be read, the
+                # file is all there is, and SQLite may take it as it stands: a store on a read-only mount.
+                if os.path.lexists(self.path + "-wal"):
+                    raise
+                self._open("mode=ro&immutable=1")
+                self._identify()
+        return self._connection
+
+    def _open(self, mode: str) -> None:
+        # The three signs mean something in a URI; all others pass as they are.
+        path = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        try:
+            self._connection = sqlite3.connect(
+                f"file:{path}?{mode}",
+                uri=True,
+                timeout=self._timeout,
+                isolation_level=None,  # transactions are begun by hand: BEGIN IMMEDIATE for writers
+                check_same_thread=False,  # the store has its own lock
+            )
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+
+    def _is_there(self) -> bool:
+        """Return whether the file exists; raise when what stands there cannot be a store."""
+        try:
+            mode = os.stat(self.path).st_mode
+        except FileNotFoundError:
+            if self._home is not None:
+                return False
+            raise StoreUnavailableError(
+                f"there is no secret store at {self.path}",
+                hint=f"create it by storing a secret: workflow secrets set NAME --store {shell_word(self.path)}",
+            ) from None
+        except PermissionError:
+            raise self._refused("read") from None
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot open the secret store {self.path}: {error.strerror}") from None
+        if stat.S_ISDIR(mode):
+            raise StoreUnavailableError(
+                f"the secret store {self.path} is a directory",
+                hint=f"name a file in it: --store {shell_word(os.path.join(self.path, 'secrets.db'))}",
+            )
+        if not stat.S_ISREG(mode):
+            raise StoreUnavailableError(
+                f"the secret store {self.path} is not a regular file", hint="give a file with --store"
+            )
+        return True
+
+    def _identify(self) -> None:
+        """Raise UnknownFormatError unless the file is blank or a store of a version that we know."""
+        try:
+            with self.snapshot():  # another process may be writing the schema this very moment
+                tables = self.select("SELECT count(*) FROM sqlite_schema")[0][0]
+                application = self.select("PRAGMA application_id")[0][0]
+                version = self.select("PRAGMA user_version")[0][0]
+            if application == APPLICATION_ID and version > len(MIGRATIONS):
+                raise UnknownFormatError(
+                    f"the secret store {self.path} has schema version {version}, expected at most {len(MIGRATIONS)}",
+                    hint="upgrade autokestra: pip install --upgrade autokestra",
+                )
+            if application != APPLICATION_ID and (tables or version or application):
+                raise UnknownFormatError(
+                    f"{self.path} is a SQLite database, but no secret store", hint="give the right file with --store"
+                )
+        except SecretsError:
+            self.close()
+            raise
+
+    # -- creating -----------------------------------------------------------------------------------------------
+
+    def _prepare_to_write(self) -> None:
+        if self._ready_to_write:
+            return
+        self._create()
+        self._connect()
+        for pragma in _WRITER_PRAGMAS:
+            self.execute(pragma)
+        self._ready_to_write = True
+
+    def _create(self) -> None:
+        """Create an empty file with mode 0600, which `-wal` and `-shm` then inherit, unless there is one."""
+        if self._home is not None:
+            make_home(self._home)
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            raise StoreUnavailableError(
+                f"cannot create the secret store {self.path}: its directory does not exist",
+                hint=f"mkdir -p {shell_word(os.path.dirname(self.path))}",
+            ) from None
+        except PermissionError:
+            raise self._refused("create") from None
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot create the secret store {self.path}: {error.strerror}") from None
+
+    def _migrate(self) -> None:
+        version = self.select("PRAGMA user_version")[0][0]
+        for statement in (statement for step in MIGRATIONS[version:] for statement in step):
+            self.execute(statement)
+        if version < len(MIGRATIONS):
+            self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _is_blank(self, connection: sqlite3.Connection) -> bool:
+        """Whether nothing was ever committed: a first write has only just begun, or was cut off."""
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        return version == 0
+
+    # -- errors -------------------------------------------------------------------------------------------------
+
+    def _explain(self, error: sqlite3.Error) -> SecretsError:
+        """Return the error of ours that names the remedy; it repeats SQLite's own words only, never parameters."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the low byte is the primary code
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreUnavailableError(
+                f"the secret store {self.path} has been locked by another process for {self._timeout:g} s",
+                hint=f"see who has it open: fuser -v {shell_word(self.path)}",
+            )
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+            return self._refused("write")
+        if code == sqlite3.SQLITE_CANTOPEN:
+            return self._refused("open")
+        if code == sqlite3.SQLITE_FULL:
+            return StoreUnavailableError(
+                f"no space left for the secret store {self.path}; nothing was changed",
+                hint=f"free some space: df -h {shell_word(os.path.dirname(self.path))}",
+            )
+        if code == sqlite3.SQLITE_NOTADB:
+            return UnknownFormatError(
+                f"{self.path} is no secret store, nor any SQLite database", hint="give the right file with --store"
+            )
+        if code == sqlite3.SQLITE_IOERR:
+            return StoreUnavailableError(
+                f"cannot read or write the secret store {self.path}: {error}", hint="look at the disk: dmesg | tail"
+            )
+        return DamagedError(f"the secret store {self.path} is damaged: {error}", hint="restore it from a backup")
+
+    def _refused(self, verb: str) -> PermissionRefusedError:
+        directory = os.path.dirname(self.path)
+        return PermissionRefusedError(
+            f"cannot {verb} the secret store {self.path}: permission denied, or read-only",
+            hint=f"look at its owner and mode: ls -ld {shell_word(directory)} {shell_word(self.path)}",
+        )

@@ -1,0 +1,56 @@
+"""The tables of a store in SQLite. What the bytes in them mean stands in docs/spec/envelope.md."""
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x414B5331  # "AKS1" in PRAGMA application_id: what file(1) and we tell a store by
+
+# One entry for each schema version, in order; PRAGMA user_version counts those that were run.
+MIGRATIONS: Final = (
+    (
+        """CREATE TABLE header (
+            id INTEGER PRIMARY KEY CHECK (id = 1),  -- one row
+            format INTEGER NOT NULL,
+            store_id BLOB NOT NULL,                 -- 16 random bytes
+            key_id BLOB NOT NULL,                   -- 16 random bytes: the data key in use
+            generation INTEGER NOT NULL,            -- of the last journal row
+            journal_base INTEGER NOT NULL,          -- the generation before the first row of the chain
+            journal_mac BLOB NOT NULL,              -- the end of the chain
+            header_mac BLOB NOT NULL                -- over all of the above
+        )""",
+        """CREATE TABLE key_slots (
+            id INTEGER PRIMARY KEY,
+            label TEXT NOT NULL,
+            kind TEXT NOT NULL,                     -- key | passphrase | recovery
+            key_id BLOB NOT NULL,                   -- the data key that is wrapped here
+            created_at INTEGER NOT NULL,            -- microseconds UTC
+            salt BLOB NOT NULL,
+            iterations INTEGER NOT NULL,
+            iv BLOB NOT NULL,
+            wrapped_key BLOB NOT NULL,
+            auth_tag BLOB NOT NULL,
+            checksum BLOB NOT NULL                  -- SHA-256 of the fields: tells a wrong key from damage
+        )""",
+        """CREATE TABLE secrets (
+            name TEXT NOT NULL,
+            version INTEGER NOT NULL,               -- the highest of a name is the current one
+            state TEXT NOT NULL,
+            key_id BLOB NOT NULL,                   -- the data key that sealed this row
+            created_at INTEGER NOT NULL,            -- microseconds UTC, of the first version
+            updated_at INTEGER NOT NULL,            -- microseconds UTC, of this version
+            metadata TEXT NOT NULL,                 -- JSON object
+            iv BLOB NOT NULL,
+            auth_tag BLOB NOT NULL,
+            encrypted_value BLOB NOT NULL,          -- last, so that a listing never touches its pages
+            PRIMARY KEY (name, version)
+        )""",
+        """CREATE TABLE journal (
+            generation INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,                    -- microseconds UTC
+            operation TEXT NOT NULL,
+            name TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            tag BLOB NOT NULL                       -- auth tag of the row that was written
+        )""",
+        "CREATE INDEX journal_by_name ON journal (name, generation)",
+    ),
+)

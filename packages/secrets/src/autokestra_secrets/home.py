@@ -1,0 +1,68 @@
+# `os.path` on purpose: importing pathlib costs every start-up 5 ms.
+# ruff: noqa: PTH100, PTH103, PTH111, PTH118
+"""Where Autokestra keeps its things on this machine: `$AUTOKESTRA_HOME`, by default `~/.autokestra`.
+
+Nothing here reads or writes what is kept there.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from autokestra_secrets.errors import PermissionRefusedError, StoreUnavailableError
+
+HOME_VARIABLE: Final = "AUTOKESTRA_HOME"
+DIRECTORY_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+
+
+def home_directory(environ: Mapping[str, str]) -> str:
+    """Return the absolute path of the home directory, which need not exist.
+
+    Raises StoreUnavailableError when `AUTOKESTRA_HOME` is set but empty: a script that lost a value must not
+    silently read another home.
+    """
+    path = environ.get(HOME_VARIABLE)
+    if path is None:
+        return os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".autokestra")
+    if not path.strip():
+        raise StoreUnavailableError(
+            f"{HOME_VARIABLE} is set but empty", hint=f"unset {HOME_VARIABLE}, or give it a path"
+        )
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def make_home(path: str) -> None:
+    """Create the home directory with mode 0700 if it is missing, and in it a `.gitignore` of `*`.
+
+    Raises PermissionRefusedError or StoreUnavailableError.
+    """
+    try:
+        os.makedirs(path, mode=DIRECTORY_MODE, exist_ok=True)
+        # Not in the top directory of a repository, where `*` would hide the user's own files from git.
+        if not os.path.lexists(os.path.join(path, ".git")):
+            ignore = os.open(os.path.join(path, ".gitignore"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+            try:
+                os.write(ignore, b"*\n")
+            finally:
+                os.close(ignore)
+    except FileExistsError as error:
+        if error.filename == path:
+            raise StoreUnavailableError(
+                f"{path} is not a directory", hint=f"set {HOME_VARIABLE} to a directory"
+            ) from None
+    except PermissionError:
+        raise PermissionRefusedError(
+            f"cannot create files in {path}: permission denied", hint=f"set {HOME_VARIABLE} to a directory of yours"
+        ) from None
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"cannot create files in {path}: {error.strerror}", hint=f"set {HOME_VARIABLE} to another directory"
+        ) from None
+
+
+def shell_word(path: str) -> str:
+    """Return `path` as a word that a person can paste into a shell, for hints."""
+    from shlex import quote  # noqa: PLC0415  # only errors need it
+
+    return quote(path)

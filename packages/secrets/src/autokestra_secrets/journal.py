@@ -1,0 +1,94 @@
+"""The journal: what was done to a store, in order, chained by a keyed MAC that ends in the header.
+
+Whoever drops, replays or edits rows without the key cannot make the journal agree. Pure but for `JournalWriter`, which
+hands its rows to a backend.
+"""
+
+from typing import Final
+
+from autokestra_secrets.backends import PUT, Backend, Header, JournalRow, SecretRow
+from autokestra_secrets.encryption import check_mac, encode_fields, mac
+from autokestra_secrets.errors import DamagedError
+
+VERIFY_HINT: Final = "see what else was changed: workflow secrets verify"
+
+
+def genuine(name: str, row: SecretRow | None, entry: JournalRow | None) -> SecretRow | None:
+    """Return the current row of a secret if it is the one that the journal saw written last; None if neither is there.
+
+    Raises DamagedError when it was dropped, or put back from an older copy. A row that somebody edited may still
+    pass: opening it tells.
+    """
+    written = (entry.version, entry.tag) if entry is not None and entry.operation == PUT else None
+    if row is None and written is not None:
+        raise DamagedError(f"the row of secret '{name}' was dropped from the store", hint=VERIFY_HINT)
+    if row is not None and written != (row.version, row.auth_tag):
+        raise DamagedError(
+            f"secret '{name}' is not what was written last: edited, moved, or put back from an older copy",
+            hint=VERIFY_HINT,
+        )
+    return row
+
+
+def first_link(key: bytes, header: Header) -> bytes:
+    """Return the MAC that a chain begins with: it binds the store, the data key and where in its history it starts."""
+    return mac(
+        key, encode_fields("autokestra journal", header.format, header.store_id, header.key_id, header.journal_base)
+    )
+
+
+def next_link(key: bytes, previous: bytes, row: JournalRow) -> bytes:
+    """Return the MAC after `row`, given the one before it."""
+    fields = encode_fields(
+        "autokestra journal row", previous, row.generation, row.at, row.operation, row.name, row.version, row.tag
+    )
+    return mac(key, fields)
+
+
+def seal_header(key: bytes, header: Header) -> Header:
+    """Return `header` with its MAC, which makes the generation and the end of the chain checkable without a replay."""
+    return header._replace(header_mac=mac(key, _covered(header)))
+
+
+def check_header(key: bytes, header: Header) -> None:
+    """Raise DamagedError when the header is not one that a holder of the key wrote."""
+    if not check_mac(key, _covered(header), header.header_mac):
+        raise DamagedError("the header of the store fails authentication", hint="restore the store from a backup")
+
+
+def _covered(header: Header) -> bytes:
+    return encode_fields(
+        "autokestra header",
+        header.format,
+        header.store_id,
+        header.key_id,
+        header.generation,
+        header.journal_base,
+        header.journal_mac,
+    )
+
+
+class JournalWriter:
+    """Appends to the journal within one transaction, at the time `at`.
+
+    `header` is always as it must be written at the end, without its MAC; `removed` says whether rows were removed.
+    """
+
+    def __init__(self, backend: Backend, key: bytes, header: Header, *, at: int) -> None:
+        self._backend = backend
+        self._key = key
+        self.header = header
+        self.at = at
+        self.removed = False
+
+    def append(self, operation: str, name: str, version: int, tag: bytes) -> None:
+        """Append one row and chain it to those before."""
+        row = JournalRow(self.header.generation + 1, self.at, operation, name, version, tag)
+        self._backend.put_journal(row)
+        link = next_link(self._key, self.header.journal_mac, row)
+        self.header = self.header._replace(generation=row.generation, journal_mac=link)
+
+    def append_removal(self, operation: str, name: str, version: int) -> None:
+        """Append that the versions of a name up to `version` were removed."""
+        self.append(operation, name, version, b"")
+        self.removed = True

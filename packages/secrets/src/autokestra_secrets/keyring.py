@@ -1,0 +1,160 @@
+"""The keys of one store: unlocking its data key with a master key, and making one for a store that has none.
+
+Rows come in and go out; who reads and writes them is the store's matter.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, NoReturn
+
+from autokestra_secrets.backends import Header, SecretRow, SlotRow
+from autokestra_secrets.encryption import (
+    FORMAT,
+    KEY_BYTES,
+    Sealed,
+    SecretEncryption,
+    associated_data,
+    derive_subkey,
+)
+from autokestra_secrets.errors import DamagedError, KeyMissingError, UnknownFormatError, WrongKeyError
+from autokestra_secrets.journal import VERIFY_HINT, check_header, first_link
+from autokestra_secrets.keytext import MasterKey
+from autokestra_secrets.masterkey import KEY_FILE_VARIABLE, KEY_VARIABLE, MasterKeyProvider
+from autokestra_secrets.outputs import ID_BYTES, OutputCipher
+from autokestra_secrets.slots import open_slots, seal_slot
+
+_TABLE: Final = "secrets"
+
+
+class Keyring:
+    """The data key of an unlocked store, as the subkeys that its uses get. Shows nothing of itself."""
+
+    __slots__ = ("_data_key", "_random", "_values", "journal_key", "key_id", "store_id")
+
+    def __init__(self, data_key: bytes, *, header: Header, random: Callable[[int], bytes]) -> None:
+        self._data_key = data_key
+        self._random = random
+        self.key_id = header.key_id
+        self.store_id = header.store_id
+        self._values = SecretEncryption(self._subkey("values"), random=random)
+        self.journal_key = self._subkey("journal")
+
+    def seal_row(self, row: SecretRow, plaintext: bytes) -> SecretRow:
+        """Return `row` with `plaintext` sealed in it, bound to all its other columns."""
+        row = row._replace(key_id=self.key_id)
+        sealed = self._values.seal(plaintext, aad=self._aad(row))
+        return row._replace(iv=sealed.iv, auth_tag=sealed.auth_tag, encrypted_value=sealed.ciphertext)
+
+    def open_row(self, row: SecretRow) -> bytes:
+        """Return the plaintext of a row, or raise DamagedError when any column is not what was sealed."""
+        try:
+            return self._values.open(Sealed(row.iv, row.encrypted_value, row.auth_tag), aad=self._aad(row))
+        except DamagedError:
+            raise DamagedError(
+                f"secret '{row.name}' fails authentication: its row was edited or moved", hint=VERIFY_HINT
+            ) from None
+
+    def output_cipher(self) -> OutputCipher:
+        """Return what seals outputs under this data key."""
+        return OutputCipher(self._subkey("outputs"), store_id=self.store_id, key_id=self.key_id, random=self._random)
+
+    def _subkey(self, purpose: str) -> bytes:
+        return derive_subkey(self._data_key, store_id=self.store_id, purpose=purpose)
+
+    def _aad(self, row: SecretRow) -> bytes:
+        return associated_data(
+            key_id=row.key_id,
+            store_id=self.store_id,
+            table=_TABLE,
+            name=row.name,
+            version=row.version,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            state=row.state,
+            metadata=row.metadata,
+        )
+
+    def __repr__(self) -> str:
+        return "Keyring(***)"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a key cannot be pickled")
+
+
+class NewStore(NamedTuple):
+    """What a store begins with: a header without its MAC, the first slot, and the keys."""
+
+    header: Header
+    slot: SlotRow
+    keyring: Keyring
+
+
+def create_store(master_key: MasterKey, *, at: int, random: Callable[[int], bytes]) -> NewStore:
+    """Return a new data key, wrapped in a first slot for `master_key`. Costs one derivation."""
+    data_key = random(KEY_BYTES)
+    header = Header(
+        format=FORMAT,
+        store_id=random(ID_BYTES),
+        key_id=random(ID_BYTES),
+        generation=0,
+        journal_base=0,
+        journal_mac=b"",
+        header_mac=b"",
+    )
+    slot = seal_slot(
+        data_key,
+        master_key,
+        header=header,
+        slot=1,
+        label=master_key.kind,
+        kind=master_key.kind,
+        created_at=at,
+        random=random,
+    )
+    keyring = Keyring(data_key, header=header, random=random)
+    return NewStore(header._replace(journal_mac=first_link(keyring.journal_key, header)), slot, keyring)
+
+
+def unlock_store(
+    header: Header,
+    slots: Sequence[SlotRow],
+    keys: MasterKeyProvider,
+    *,
+    location: str,
+    random: Callable[[int], bytes],
+) -> Keyring:
+    """Return the keys of a store, found with the master key that `keys` loads. Costs a derivation for each slot tried.
+
+    Raises UnknownFormatError, KeyMissingError, what loading the key raises, WrongKeyError (which says so when a
+    later key source would open the store), or DamagedError when header or slots are.
+    """
+    if header.format != FORMAT:
+        raise UnknownFormatError(
+            f"the secret store {location} has format {header.format}, expected {FORMAT}",
+            hint="upgrade autokestra: pip install --upgrade autokestra",
+        )
+    if not slots:
+        raise DamagedError(f"the secret store {location} has lost its key slots", hint="restore it from a backup")
+    if keys.absent:
+        raise KeyMissingError(
+            f"no master key found for the secret store {location}",
+            hint=f"put the key file back at {keys.key_file}, or set {KEY_VARIABLE} or {KEY_FILE_VARIABLE}",
+        )
+    master_key = keys.load()
+    data_key = open_slots(slots, master_key, header=header)
+    if data_key is None:
+        raise _wrong_key(header, slots, keys, master_key, location)
+    keyring = Keyring(data_key, header=header, random=random)
+    check_header(keyring.journal_key, header)
+    return keyring
+
+
+def _wrong_key(
+    header: Header, slots: Sequence[SlotRow], keys: MasterKeyProvider, tried: MasterKey, location: str
+) -> WrongKeyError:
+    message = f"the master key from {tried.origin} does not open the secret store {location}"
+    for other in keys.others():
+        if open_slots(slots, other, header=header) is not None:
+            return WrongKeyError(f"{message}, but the one from {other.origin} does", hint=f"unset {tried.source}")
+    return WrongKeyError(
+        message, hint="give the key that the store was made with; see which one is used: workflow secrets key show"
+    )

@@ -1,0 +1,128 @@
+"""StreamMasker: the six laws over a stream of bytes that arrives in pieces.
+
+It keeps only the bytes that may still belong to a match. Where matches are is decided by `index`; this room asks it
+about the text and about the view without escapes, merges what overlaps, and releases what is certain.
+"""
+
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from autokestra_secrets.masking.commands import CommandLines
+from autokestra_secrets.masking.view import GAP_BYTES, escape_around, has_unseen, without_unseen
+
+if TYPE_CHECKING:
+    from autokestra_secrets.masking.encodings import Form
+    from autokestra_secrets.masking.index import Index
+    from autokestra_secrets.masking.masker import SecretMasker
+
+_PIECE: Final = 1 << 24  # bytes scanned at once; Hyperscan counts in 32 bits
+
+Found = tuple[int, int, "Form"]  # start, minus end (so that of two that start together the longer comes first), form
+
+
+class StreamMasker:
+    """Masks one stream: `feed` what arrives, `flush` at its end. Output never depends on how the input was cut.
+
+    Safe to feed from several threads; each call is one piece of the stream.
+    """
+
+    def __init__(self, masker: "SecretMasker", *, commands: bool = False) -> None:
+        self._masker = masker
+        self._lock = Lock()
+        self._commands = CommandLines(masker.add, masker.refuse) if commands else None
+        self._held = b""
+        self._lead = 0  # how many of the held bytes are the rest of an escape that has been released
+        self._era = masker.era
+        self._indexes: tuple[Index, ...] = ()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes of the stream and return those that are certain by now."""
+        with self._lock:
+            return self._feed(bytes(data))
+
+    def flush(self) -> bytes:
+        """Return what was held. The stream may go on afterwards; no match spans the flush."""
+        with self._lock:
+            tail = b"".join([self._scan(text) for text in self._commands.finish()]) if self._commands else b""
+            return tail + self._scan(b"", final=True)
+
+    def _feed(self, data: bytes) -> bytes:
+        if len(data) > _PIECE:
+            return b"".join([self._feed(data[at : at + _PIECE]) for at in range(0, len(data), _PIECE)])
+        if self._commands:
+            return b"".join([self._scan(text) for text in self._commands.split(data)])
+        return self._scan(data)
+
+    def _scan(self, data: bytes, *, final: bool = False) -> bytes:
+        settled = b""
+        if self._era != self._masker.era:  # the values are gone: what is held was promised to be masked with them
+            self._era = self._masker.era
+            settled = self._release(self._held, *self._search(self._held, final=True))
+        self._indexes = self._masker.indexes()
+        if self._held:
+            data = self._held + data
+        return settled + self._release(data, *self._search(data, final=final))
+
+    def _search(self, data: bytes, *, final: bool) -> tuple[list[Found], int]:
+        # 1. the text as it is: this is the law
+        found: list[Found] = []
+        hold = len(data)
+        for index in self._indexes:
+            matches, at = index.search(data, final=final)
+            found += [(first, -last, index.forms[number]) for first, last, number in matches]
+            hold = min(hold, at)
+        # 2. the text without escapes and carriage returns: this can only add
+        if self._indexes and has_unseen(data):
+            view, end = without_unseen(data, self._lead, final=final)
+            hold = min(hold, end)
+            start = 0 if final else view.roomiest(GAP_BYTES)
+            for index in self._indexes:
+                matches, at = index.search(view.data, start=start, final=final)
+                for first, last, number in matches:
+                    span = view.span(first, last)
+                    if span[1] - span[0] - (last - first) <= GAP_BYTES:
+                        found.append((span[0], -span[1], index.forms[number]))
+                if at < len(view.data):
+                    hold = min(hold, view.original(at))
+        return found, hold
+
+    def _release(self, data: bytes, found: list[Found], hold: int) -> bytes:
+        out: list[bytes] = []
+        at, cut = 0, hold
+        if found:
+            groups = _merge(found)
+            # 3. a match that reaches into what is held is held from its start
+            while groups and groups[-1][1] > cut:
+                cut = min(cut, groups.pop()[0])
+            # 4. what is left is certain
+            for start, end, forms in groups:
+                out += (data[at:start], self._masker.replace(forms))
+                at = end
+        if cut == len(data):
+            self._held, self._lead = b"", 0
+            return b"".join((*out, data[at:])) if out else data
+        self._lead = escape_around(data, self._lead, cut) if b"\x1b" in data else max(0, self._lead - cut)
+        self._held = data[cut:]
+        out.append(data[at:cut])
+        return b"".join(out)
+
+
+def _merge(found: list[Found]) -> list[tuple[int, int, list["Form"]]]:
+    """Return the matches with those that overlap made one, each with the forms that widen it from left to right."""
+    found.sort(key=_place)
+    groups: list[tuple[int, int, list[Form]]] = []
+    start, end, forms = -1, -1, []
+    for first, minus_last, form in found:
+        last = -minus_last
+        if first >= end:
+            start, end, forms = first, last, [form]
+            groups.append((start, end, forms))
+        elif last > end:
+            end = last
+            forms.append(form)
+            groups[-1] = (start, end, forms)
+    return groups
+
+
+def _place(found: Found) -> tuple[int, int]:
+    return found[0], found[1]
