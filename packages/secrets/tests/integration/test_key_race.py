@@ -7,7 +7,7 @@ import time
 from autokestra_secrets import MasterKeyProvider, SecretStore, SecretValue
 
 PROCESSES = 16
-HOMES = 25
+HOMES = 20
 
 MAKE_KEYS = """
 import sys, time
@@ -45,7 +45,7 @@ def run_at_once(code, arguments, **options):
 
 
 def test_sixteen_processes_make_one_key_for_each_home(tmp_path):
-    start = time.time() + 3
+    start = time.time() + 2
     printed = run_at_once(MAKE_KEYS, [(tmp_path, start, HOMES)] * PROCESSES)
     seen = [line.split() for output in printed for line in output.splitlines()]
     assert PROCESSES * HOMES == len(seen)

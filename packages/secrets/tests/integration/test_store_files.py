@@ -220,10 +220,10 @@ def test_a_pipe_is_no_store(tmp_path):
 def test_a_path_below_a_file_is_no_store(tmp_path):
     (tmp_path / "file").write_text("")
     with open_store(tmp_path / "file" / "store.db") as store:
-        with pytest.raises(StoreUnavailableError, match="Not a directory"):
-            store.list()
-        with pytest.raises(StoreUnavailableError, match="Not a directory"):
-            store.set("A", "value")
+        for use in (store.list, lambda: store.set("A", "value")):
+            with pytest.raises(StoreUnavailableError, match="Not a directory") as caught:
+                use()
+            assert "give another file with --store" == caught.value.hint
 
 
 @pytest.mark.parametrize("content", [b"no database" * 100, b"short", b"\0" * 4096])
@@ -466,9 +466,9 @@ def test_a_later_source_that_would_not_open_the_store_either_is_not_named(tmp_pa
     path = filled(tmp_path / "store.db")
     (tmp_path / "mounted").write_text("correct horse battery staple")
     wrong = {"AUTOKESTRA_SECRET_KEY": key_text(bytes(32)), "AUTOKESTRA_SECRET_KEY_FILE": str(tmp_path / "mounted")}
-    with SecretStore.open(path, keys=MasterKeyProvider(wrong, home=tmp_path)) as store:
-        with pytest.raises(WrongKeyError) as caught:
-            store.get("A")
+    store = SecretStore.open(path, keys=MasterKeyProvider(wrong, home=tmp_path))
+    with store, pytest.raises(WrongKeyError) as caught:
+        store.get("A")
     assert "mounted" not in str(caught.value)
     assert "workflow secrets key show" in caught.value.hint
 

@@ -36,6 +36,13 @@ def test_any_other_text_is_a_passphrase():
     assert key != parse("correct horse battery stapler")
 
 
+@pytest.mark.parametrize(
+    "text", ["correct horse battery staple", "twelve\u00a0chars", "a family: 👨\u200d👩\u200d👧", "ab" * 31 + "c"]
+)
+def test_any_text_of_twelve_characters_is_a_passphrase(text):
+    assert "passphrase" == parse(text).kind
+
+
 def test_only_one_newline_is_ignored_and_no_space():
     assert parse("twelve chars") == parse("twelve chars\n") == parse("twelve chars\r\n")
     assert parse("twelve chars") != parse("twelve chars ")

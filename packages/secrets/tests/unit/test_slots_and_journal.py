@@ -44,9 +44,9 @@ def slot(master_key=KEY, number=1, **changes):
 
 def edited(value):
     """Return a value of the same type that differs."""
-    if isinstance(value, int):
-        return value + 1
-    return value[:-1] + (b"\x00" if isinstance(value, bytes) else "~")
+    if isinstance(value, bytes):
+        return value[:-1] + bytes([value[-1] ^ 1]) if value else b"x"
+    return value + 1 if isinstance(value, int) else value + "~"
 
 
 def test_each_of_several_keys_opens_its_own_slot():

@@ -138,7 +138,7 @@ async def _exchange(request: Request, context: ActionContext) -> Answer:
                     outgoing = _redirected(outgoing, incoming.next_request, context)
                 finally:
                     await incoming.aclose()
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            except (httpx.HTTPError, OSError, UnicodeError) as error:
                 raise _explained(error, outgoing.url, transport.proxy) from None
     raise ActionError(f"more than {MAX_REDIRECTS} redirects", reason="connection")
 
@@ -251,14 +251,12 @@ def _explained(error: Exception, url: httpx.URL, proxy: httpx.URL | None) -> Act
         if isinstance(cause, OSError) and cause.strerror:
             return ActionError(f"no connection to {peer}: {cause.strerror}", reason="connection")
     match error:
-        case httpx.InvalidURL():
-            text = f"{peer} redirects to an invalid address"
         case httpx.ProxyError():
             text = f"no connection to {peer}: the proxy refuses it"
         case httpx.DecodingError():
             return ActionError("the body is not compressed in the way that its header says", reason="bad-output")
         case httpx.RemoteProtocolError():
-            text = f"{peer} broke off, or does not speak HTTP"
+            text = f"{peer} broke off, or its answer is no valid HTTP"
         case httpx.LocalProtocolError():
             return ActionError("the request has a header that HTTP does not allow", reason="bad-input")
         case _:

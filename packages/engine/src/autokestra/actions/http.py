@@ -49,7 +49,7 @@ class HttpRequest:
         request = Request(
             method=method,
             url=url,
-            headers=_headers(inputs, content_type),
+            headers=_headers(inputs, content_type, context),
             content=content,
             follow_redirects=method in ("GET", "HEAD") if inputs.follow_redirects is None else inputs.follow_redirects,
             tls=_tls(inputs, context),
@@ -131,15 +131,17 @@ def _body(inputs: HttpGetInputs) -> tuple[bytes | None, bytes | None]:
     return None, None
 
 
-def _headers(inputs: HttpGetInputs, content_type: bytes | None) -> list[tuple[bytes, bytes]]:
+def _headers(inputs: HttpGetInputs, content_type: bytes | None, context: ActionContext) -> list[tuple[bytes, bytes]]:
     headers = {b"user-agent": f"autokestra/{_version()}".encode(), b"accept": b"*/*"}
     if content_type is not None:
         headers[b"content-type"] = content_type
     if inputs.auth is not None:
-        headers[b"authorization"] = _authorization(inputs.auth)
+        headers[b"authorization"] = _authorization(inputs.auth, context)
     for name, value in inputs.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ActionError(f"'{name}' cannot be the name of a header", reason="bad-input")
+        if name.lower() in ("content-length", "transfer-encoding"):
+            raise ActionError(f"header '{name}' follows from the body and cannot be given", reason="bad-input")
         headers[name.lower().encode()] = _encoded(_plain(value), name=f"header '{name}'").strip(b" \t")
     for name_bytes, value_bytes in headers.items():
         # The usual way there: a token that was stored with the line end of its file.
@@ -150,9 +152,11 @@ def _headers(inputs: HttpGetInputs, content_type: bytes | None) -> list[tuple[by
     return list(headers.items())
 
 
-def _authorization(auth: Auth) -> bytes:
+def _authorization(auth: Auth, context: ActionContext) -> bytes:
     if auth.basic is not None:
-        return b"Basic " + base64.b64encode(f"{auth.basic.username}:{auth.basic.password}".encode())
+        pair = base64.b64encode(f"{auth.basic.username}:{auth.basic.password}".encode())
+        context.mask(pair)  # made here, so no template has registered it, and servers like to echo headers
+        return b"Basic " + pair
     return f"Bearer {auth.bearer}".encode()
 
 

@@ -3,11 +3,12 @@
 Names in YAML are camelCase (`expectedStatus`), as in the rest of a workflow. The descriptions are the reference.
 """
 
-import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
+
+from autokestra.workflow.durations import parse_duration
 
 
 class Inputs(BaseModel):
@@ -58,17 +59,7 @@ class LogInputs(Inputs):
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How important it is.")
 
 
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
-
-
-def _to_seconds(value: object) -> object:
-    """Turn `30s`, `5m`, `2h`, `1d` and plain numbers into seconds; anything else is left for pydantic to refuse."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value.strip())):
-        return float(match[1]) * _UNITS[match[2]]
-    return value
-
-
-Seconds = Annotated[float, BeforeValidator(_to_seconds), Field(gt=0, allow_inf_nan=False)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
 Scalar = str | int | float | bool | None
 Fields = dict[str, Scalar | list[Scalar]]
 StatusPattern = Annotated[str, Field(pattern=r"^[1-5](xx|[0-9]{2})$")]
@@ -107,7 +98,7 @@ class HttpGetInputs(Inputs):
         description="Query parameters, added to those of the address; a list repeats one, null leaves it out.",
     )
     auth: Auth | None = Field(default=None, description="Credentials; not sent to another origin after a redirect.")
-    timeout: Seconds = Field(
+    timeout: Duration = Field(
         default=60.0, description="For the whole exchange, in seconds or as `30s`, `5m`, `2h`, `1d`."
     )
     follow_redirects: bool | None = Field(

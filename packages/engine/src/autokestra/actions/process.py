@@ -157,7 +157,7 @@ class _Watch:
         self._clear_up()
         if self._failed is not None:
             raise self._start_error(*self._failed)
-        if self._pid is None:
+        if self._pid is None and self._stopped is None:
             raise ActionError("cannot start a process: its keeper was killed", reason="start")
         self._report_what_was_left()
         return Ending(

@@ -163,6 +163,11 @@ def _write_stderr(text: str) -> None:
     """Write to stderr if anybody can hear it; talk that nobody hears is no reason to fail."""
     if sys.stderr is not None:
         try:
+            if sys.stdout is not None and not sys.stdout.closed:
+                sys.stdout.flush()  # where both go to one place, data and talk keep their order
+        except OSError:
+            pass  # whoever writes to stdout next, or the end of the command, tells of it
+        try:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autokestra.engine import WorkflowEngine
     from autokestra.executions.records import Execution
     from autokestra.workflow.loader import LoadedWorkflow
-    from autokestra.workflow.validate import Problem
+    from autokestra.workflow.problems import Problem
 
 EXIT_FAILED: Final = 1
 EXIT_INVALID: Final = 3
@@ -80,7 +80,7 @@ def init(directory: str) -> None:
 
 
 @click.command("run")
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))  # the loader says it better
 @click.option("-i", "--input", "inputs", metavar="KEY=VALUE", multiple=True, help="An input; may be given again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, and run nothing.")
@@ -131,7 +131,7 @@ def exit_code(execution: "Execution", received: Sequence[int]) -> int:
 
 
 @click.command("validate")
-@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.argument("files", nargs=-1, required=True, type=click.Path(readable=False))
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as a JSON array.")
 def validate(files: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # click calls by name
     """Check workflows without running them.
@@ -139,7 +139,8 @@ def validate(files: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # cli
     Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error.
     """
     from autokestra.actions.registry import catalog  # noqa: PLC0415
-    from autokestra.workflow.loader import WorkflowInvalidError, load_workflow  # noqa: PLC0415
+    from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
+    from autokestra.workflow.problems import WorkflowInvalidError  # noqa: PLC0415
 
     problems: list[Problem] = []
     for file in files:
@@ -185,7 +186,8 @@ def stopped_by_signals(engine: "WorkflowEngine") -> Iterator[list[int]]:
 def _load(file: str) -> "LoadedWorkflow":
     """Load a workflow; problems are shown here, one line each, and end the command."""
     from autokestra.actions.registry import catalog  # noqa: PLC0415
-    from autokestra.workflow.loader import WorkflowInvalidError, load_workflow  # noqa: PLC0415
+    from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
+    from autokestra.workflow.problems import WorkflowInvalidError  # noqa: PLC0415
 
     try:
         loaded = load_workflow(Path(file), catalog=catalog())

@@ -174,9 +174,9 @@ class WorkflowTaskExecutor:
         )
         with self._idle.over(log):
             ending = self._guarded(job, masker, own, log)
+        log.close()  # first what the task printed, then what became of it
         if ending.message and ending.state is not AttemptState.CANCELLED:
             log.message(ending.message, "error")
-        log.close()
         self._logs.drain()  # a task run that is finished has its whole log
         self._maskers.note_masked(job.execution_id, job.task_id, own.counts)
         self._rows.end_attempt(

@@ -160,6 +160,19 @@ def test_server_that_ends_at_once_is_a_clear_failure(start, monkeypatch):
     spawner.close()
 
 
+def test_server_that_is_stopped_stops_nobody(make_context, tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "_KILL_SECONDS", 0.3)
+    monkeypatch.setattr(process, "GRACE_SECONDS", 0.3)
+    spawner = Spawner()
+    monkeypatch.setattr(process, "SPAWNER", spawner)
+    spawner.prepare()
+    os.kill(spawner._server, signal.SIGSTOP)
+    child = Child(program="/bin/sh", arguments=("-c", ":"), directory=tmp_path)
+    ending = process.run(child, make_context(deadline=time.monotonic() + 0.2))
+    assert ("timeout", None) == (ending.stopped, ending.exit_code)
+    spawner.close()
+
+
 class OddKeeper:
     """Answers in a keeper's place; the engine's side of the talk is real."""
 

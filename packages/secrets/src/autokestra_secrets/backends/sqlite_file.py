@@ -155,7 +155,9 @@ class SQLiteFile:
         except PermissionError:
             raise self._refused("read") from None
         except OSError as error:
-            raise StoreUnavailableError(f"cannot open the secret store {self.path}: {error.strerror}") from None
+            raise StoreUnavailableError(
+                f"cannot open the secret store {self.path}: {error.strerror}", hint="give another file with --store"
+            ) from None
         if stat.S_ISDIR(mode):
             raise StoreUnavailableError(
                 f"the secret store {self.path} is a directory",
@@ -214,7 +216,9 @@ class SQLiteFile:
         except PermissionError:
             raise self._refused("create") from None
         except OSError as error:
-            raise StoreUnavailableError(f"cannot create the secret store {self.path}: {error.strerror}") from None
+            raise StoreUnavailableError(
+                f"cannot create the secret store {self.path}: {error.strerror}", hint="give another file with --store"
+            ) from None
 
     def _migrate(self) -> None:
         version = self.select("PRAGMA user_version")[0][0]

@@ -25,17 +25,20 @@ def _cores(value: bytes) -> Iterator[bytes]:
 
 
 def base64(value: bytes) -> Iterator[bytes]:
-    """Yield the base64 of `value` within any text, standard and URL-safe (RFC 4648, 4 and 5).
+    """Yield the base64 of `value` within any text (RFC 4648, 4).
 
     A value too short for that is looked for as it is encoded alone, with and without the newline of `echo`.
     """
-    for core in _cores(value):
-        yield core
-        yield core.translate(_URL_SAFE)
+    yield from _cores(value)
     if len(value) * 8 // 6 < _QUANTUM:
-        for whole in (b64encode(value), b64encode(value + b"\n")):
-            yield whole
-            yield whole.translate(_URL_SAFE)
+        yield b64encode(value)
+        yield b64encode(value + b"\n")
+
+
+def base64_url(value: bytes) -> Iterator[bytes]:
+    """Yield the same in the URL-safe alphabet (RFC 4648, 5)."""
+    for form in base64(value):
+        yield form.translate(_URL_SAFE)
 
 
 def base64_escaped(value: bytes) -> Iterator[bytes]:
@@ -50,8 +53,7 @@ def base64_escaped(value: bytes) -> Iterator[bytes]:
 def double_base64(value: bytes) -> Iterator[bytes]:
     """Yield the base64 of the base64 of `value`, each within any text."""
     for core in _cores(value):
-        for inner in {core, core.translate(_URL_SAFE)}:
-            yield from _cores(inner)
+        yield from _cores(core)
 
 
 def base64_utf16(value: bytes) -> Iterator[bytes]:
@@ -80,9 +82,7 @@ def hexadecimal(value: bytes) -> Iterator[bytes]:
 
 
 def hexadecimal_separated(value: bytes) -> Iterator[bytes]:
-    r"""Yield hexadecimal digits as `aa:bb`, `aa bb`, `\xaa\xbb` and `%aa%bb`, lower and upper case."""
+    r"""Yield hexadecimal digits as `aa:bb` and `\xaa\xbb`, lower and upper case."""
     for digits in (value.hex(":"), value.hex(":").upper()):
         yield digits.encode()
-        yield digits.replace(":", " ").encode()
-        yield rb"\x" + digits.replace(":", r"\x").encode()
-        yield b"%" + digits.replace(":", "%").encode()
+        yield b"\\x" + digits.replace(":", "\\x").encode()

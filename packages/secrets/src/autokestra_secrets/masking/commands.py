@@ -33,7 +33,7 @@ class CommandLines:
         data, self._line = self._line + data, b""
         at = 0
         while at < len(data):
-            if self._hiding or data.startswith(PREFIX, at) and self._at_start:
+            if self._hiding or (self._at_start and data.startswith(PREFIX, at)):
                 end = data.find(b"\n", at)
                 if end < 0:
                     self._unfinished(data[at:])

@@ -4,33 +4,79 @@
 searches, and nothing here touches the outside world.
 """
 
-import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from autokestra_secrets.masking import alphabets, escapes, quoting
+from autokestra_secrets.masking.parts import BOOLEAN_LIKE, parts
+
 MIN_LENGTH: Final = 4  # bytes of a plain value, by default
-ENCODED_LENGTH: Final = 8  # bytes of an encoded form; shorter ones stand in ordinary text by chance
-STRONG_LETTERS: Final = 5  # letters and digits that make a line or a leaf worth masking by itself
-
-_BOOLEAN_LIKE: Final = frozenset(
-    b"true false yes no on off null nil none undefined enabled disabled y n t f 0 1".split()
-)
-_LINE_END: Final = re.compile(rb"[\r\n]+")
-_WORD: Final = re.compile(rb"[^\W_]|[\x80-\xff]", re.ASCII)
-_MARKER: Final = re.compile(rb"-----(BEGIN|END) [^\r\n]*-----|[\w.-]+:")  # PEM armour; a key without its value
-
+ENCODED_LENGTH: Final = 8  # bytes of a form in another alphabet; shorter ones stand in ordinary text by chance
+ESCAPED_LENGTH: Final = 4  # bytes of a form with some characters escaped
+LARGE: Final = 1 << 16  # bytes; of larger values only the common encodings are looked for
 
 ENCODED_LEAD: Final = 8  # bytes of a wrapped encoding that stand together at its beginning
+WRAPPED_BYTES: Final = 24  # of an encoding that is recognised across line breaks
 PLAIN_LEAD: Final = 4  # the same for a plain value
+TOKEN_BYTES: Final = 12  # of a plain value of letters and digits that is recognised across a line break
+LONG_TOKEN_BYTES: Final = 40  # of any plain value without blanks
+
+_BRIDGED: Final = frozenset({"plain", "line", "unquoted", "leaf"})
+_TOKEN: Final = re.compile(rb"[\x21-\x7e]+")
+_MIXED: Final = re.compile(rb"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])")
 
 
 class Form(NamedTuple):
-    """One spelling of a value: `kind` is what reports call it, `data` the bytes to look for."""
+    """One spelling of a value: `kind` is what reports call it, `data` the bytes to look for.
+
+    A form with a `lead` is also recognised when line breaks cut it behind its first `lead` bytes.
+    """
 
     kind: str
     data: bytes
     lead: int = 0
+
+
+class Encoding(NamedTuple):
+    """A row of the table.
+
+    Values that consist of `spared` bytes only are left as they are by it. Tools break `wrapped` ones into lines;
+    with `tails`, also so early that what stands behind the break is looked for by itself. `common` ones are also
+    looked for in large values.
+    """
+
+    kind: str
+    spell: Callable[[bytes], Iterator[bytes]]
+    why: str
+    spared: re.Pattern[bytes] | None = None
+    wrapped: bool = False
+    tails: bool = False
+    common: bool = False
+
+
+_WORD: Final = re.compile(rb"[A-Za-z0-9_]*")
+_UNRESERVED: Final = re.compile(rb"[A-Za-z0-9_.-]*")
+
+ENCODINGS: Final = (
+    Encoding("base64", alphabets.base64, "basic auth, Kubernetes, `base64`", wrapped=True, tails=True, common=True),
+    Encoding("base64", alphabets.base64_url, "JWT, URL-safe APIs", wrapped=True, common=True),
+    Encoding("base64", alphabets.base64_escaped, "base64 in a URL or by PHP"),
+    Encoding("double base64", alphabets.double_base64, "how CVE-2025-30066 got past a masker", wrapped=True),
+    Encoding("base64 of UTF-16", alphabets.base64_utf16, "powershell -EncodedCommand", wrapped=True, tails=True),
+    Encoding("utf-16", alphabets.utf16, "wsl.exe, redirected PowerShell"),
+    Encoding("hex", alphabets.hexadecimal, "xxd -p, digest tools", wrapped=True, tails=True, common=True),
+    Encoding("hex", alphabets.hexadecimal_separated, "openssl, C and Python literals", wrapped=True),
+    Encoding("percent", escapes.percent, "URLs and forms", _UNRESERVED, common=True),
+    Encoding("double percent", escapes.double_percent, "a URL within a URL", _UNRESERVED),
+    Encoding("json", escapes.json_string, "every structured log", _UNRESERVED, common=True),
+    Encoding("nested json", escapes.nested_json, "a JSON log of a JSON body", _UNRESERVED),
+    Encoding("xml", escapes.xml, "XML, HTML, SOAP", _UNRESERVED),
+    Encoding("shell", quoting.shell_quotes, "set -x, shlex, declare -p", _UNRESERVED),
+    Encoding("shell", quoting.backslashes, "printf %q, quotemeta", _WORD),
+    Encoding("doubled", quoting.doubled, "SQL, CSV, Compose, cron, cmd", _UNRESERVED),
+    Encoding("repr", quoting.representations, "tracebacks, debuggers, Go's %q", _UNRESERVED),
+)
 
 
 def maskability(value: bytes, *, min_length: int = MIN_LENGTH) -> str | None:
@@ -38,54 +84,52 @@ def maskability(value: bytes, *, min_length: int = MIN_LENGTH) -> str | None:
 
     The reason never repeats the value. `min_length` is in bytes.
     """
+    trimmed = value.strip()
     if not value:
         return "empty"
-    trimmed = value.strip()
     if not trimmed:
         return "only whitespace"
     if len(trimmed) < min_length:
         return f"shorter than {min_length} bytes"
-    if trimmed.lower() in _BOOLEAN_LIKE and min_length > 1:
+    if trimmed.lower() in BOOLEAN_LIKE and min_length > 1:
         return "a word that logs are full of"
     return None
 
 
 def forms(value: bytes, *, min_length: int = MIN_LENGTH) -> Iterator[Form]:
-    """Yield the forms of `value` that are worth looking for; the same bytes may come twice.
+    """Yield the forms of `value` that are worth looking for, each once; the value itself comes first.
 
     A value with a `maskability` reason has none.
     """
     if maskability(value, min_length=min_length) is not None:
         return
-    trimmed = value.strip()
-    yield Form("plain", trimmed)
-    for line in _strong_lines(trimmed, max(min_length, STRONG_LETTERS)):
-        yield Form("line", line)
-    for form in _base64(trimmed):
-        if len(form) >= ENCODED_LENGTH:
-            yield Form("base64", form)
+    seen: set[bytes] = set()
+    for part in parts(value, min_length):
+        if part.data in seen:
+            continue
+        seen.add(part.data)
+        yield Form(part.kind, part.data, _plain_lead(part.data) if part.kind in _BRIDGED else 0)
+        if part.encoded:
+            for encoding in ENCODINGS:
+                if encoding.common or len(part.data) <= LARGE:
+                    yield from _encoded(encoding, part.data, seen)
 
 
-def _strong_lines(value: bytes, floor: int) -> Iterator[bytes]:
-    lines = _LINE_END.split(value)
-    if len(lines) > 1:
-        for line in map(bytes.strip, lines):
-            if len(line) >= floor and len(_WORD.findall(line)) >= STRONG_LETTERS and not _MARKER.fullmatch(line):
-                yield line
+def _encoded(encoding: Encoding, data: bytes, seen: set[bytes]) -> Iterator[Form]:
+    if encoding.spared is not None and encoding.spared.fullmatch(data):
+        return
+    shortest = ENCODED_LENGTH if encoding.spared is None else ESCAPED_LENGTH
+    for form in encoding.spell(data):
+        if len(form) < shortest or form in seen:
+            continue
+        seen.add(form)
+        lead = ENCODED_LEAD if encoding.wrapped and len(form) >= WRAPPED_BYTES else 0
+        yield Form(encoding.kind, form, lead)
+        if lead and encoding.tails:
+            seen.add(form[lead:])
+            yield Form(encoding.kind, form[lead:], lead)
 
 
-def _base64(value: bytes) -> Iterator[bytes]:
-    """Yield the characters that `value` alone decides, for 0, 1 and 2 bytes before it, in both alphabets.
-
-    RFC 4648, 4 and 5: three bytes are four characters, so any prefix shifts the value to one of three
-    alignments, and the characters at its edges also hold bits of its neighbours.
-    """
-    for before in range(3):
-        first = (before * 8 + 5) // 6
-        last = (before + len(value)) * 8 // 6
-        core = base64.b64encode(b"\0" * before + value)[first:last]
-        yield core
-        yield core.translate(_URL_SAFE)
-
-
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+def _plain_lead(data: bytes) -> int:
+    long_enough = LONG_TOKEN_BYTES if not _MIXED.match(data) else TOKEN_BYTES
+    return PLAIN_LEAD if len(data) >= long_enough and _TOKEN.fullmatch(data) else 0

@@ -4,7 +4,6 @@ Each function yields every spelling that a known writer produces. A value withou
 is by all of them, which costs nothing.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -60,7 +59,7 @@ def double_percent(value: bytes) -> Iterator[bytes]:
         yield form.replace(b"%", b"%25")
 
 
-def _as_text(spell: Callable[[str], Iterator[str]]) -> Callable[[bytes], Iterator[bytes]]:
+def as_text(spell: Callable[[str], Iterator[str]]) -> Callable[[bytes], Iterator[bytes]]:
     """Let a function of text work on bytes; what is not UTF-8 passes through as it is."""
 
     def encoded(value: bytes) -> Iterator[bytes]:
@@ -77,7 +76,9 @@ _JSON_SHORT: Final = {
 _NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
 
 
-def _json(text: str, *, extra: str = "", ascii_only: bool = False, upper: bool = False, short: str = '"\\\n\r\t\b\f') -> str:
+def _json(
+    text: str, *, extra: str = "", ascii_only: bool = False, upper: bool = False, short: str = '"\\\n\r\t\b\f'
+) -> str:
     out = []
     digits = "\\u%04X" if upper else "\\u%04x"
     for char in text:
@@ -108,14 +109,14 @@ def _json_writers(text: str) -> Iterator[str]:
         yield form.replace("/", "\\/")  # PHP, older Java writers
 
 
-@_as_text
+@as_text
 def json_string(text: str) -> Iterator[str]:
     r"""Yield the inside of a JSON string (RFC 8259, 7), as ASCII, as Unicode, HTML-safe, with `\/`."""
     if not _NOT_UTF8.search(text):
         yield from _json_writers(text)
 
 
-@_as_text
+@as_text
 def nested_json(text: str) -> Iterator[str]:
     """Yield JSON strings within JSON strings, two and three deep."""
     if not _NOT_UTF8.search(text):
@@ -149,22 +150,20 @@ _XML_WRITERS: Final = (
 )
 
 
-@_as_text
+@as_text
 def xml(text: str) -> Iterator[str]:
     """Yield XML and HTML text with named and numeric references, mixed where that is affordable."""
     specials = [char for char in text if char in _XML]
     mixes = 1
     for char in specials:
         mixes *= len(_XML[char])
-    spellings: list[Callable[[str], str]] = []
     if specials and mixes <= _XML_MIXES:
         pieces = re.split("([&<>\"'])", text)
-        choices = [_XML[piece] if piece in _XML else (piece,) for piece in pieces]
+        choices = [_XML.get(piece, (piece,)) for piece in pieces]
         forms = ["".join(chosen) for chosen in product(*choices)]
     else:
         tables = [dict(zip("<>&\"'", writer.split(), strict=True)) for writer in _XML_WRITERS]
         forms = ["".join([table.get(char, char) for char in text]) for table in tables]
-    del spellings
     for form in dict.fromkeys(forms):
         yield form
         if not form.isascii() and not _NOT_UTF8.search(form):

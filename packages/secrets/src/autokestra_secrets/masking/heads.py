@@ -11,10 +11,8 @@ from typing import Final
 from autokestra_secrets.masking.finder import Patterns, literal
 from autokestra_secrets.masking.repeats import HEAD_BYTES
 from autokestra_secrets.masking.trace import HEAD, Long, Text, Traced
-from autokestra_secrets.masking.view import BLANKS, GAP_BYTES, View
 
 _SORTED: Final = -1  # the meaning of a hit that is looked up among the sorted literals
-_TAIL_BYTES: Final = 256  # looked at first for the beginning of a form with blanks
 
 
 class Heads:
@@ -22,7 +20,7 @@ class Heads:
 
     __slots__ = (
         "_far", "_far_reach", "_lasts", "_meant_far", "_meant_near", "_near", "_near_reach", "_openers", "_shorts",
-        "_sorted", "_spaced",
+        "_sorted",
     )  # fmt: skip
 
     def __init__(self, literals: Iterable[bytes], traced: Sequence[Traced]) -> None:
@@ -30,7 +28,6 @@ class Heads:
         self._openers = list(traced)
         self._sorted: list[bytes] = []
         self._shorts: set[bytes] = set()
-        self._spaced: set[bytes] = set()
         self._near_reach = self._far_reach = 0
         for data in literals:
             self._add_shorts(data)
@@ -41,7 +38,7 @@ class Heads:
             elif len(data) > HEAD_BYTES:
                 self._openers.append(Long(data))
         for number, opener in enumerate(self._openers):
-            self._add_shorts(opener.data)
+            self._add_shorts(opener.data.split(b" ", 1)[0])
             if opener.opening is None:
                 continue
             if opener.near:
@@ -56,8 +53,7 @@ class Heads:
         self._far, self._meant_far = far.compile()
 
     def _add_shorts(self, data: bytes) -> None:
-        for size in range(1, min(HEAD, len(data))):
-            (self._spaced if b" " in data[:size] else self._shorts).add(data[:size])
+        self._shorts.update(data[:size] for size in range(1, min(HEAD, len(data))))
 
     def earliest(self, text: Text, start: int) -> int:
         """Return the smallest offset >= `start` from which a form may still be growing, or the size of the text."""
@@ -65,7 +61,9 @@ class Heads:
         if self._far is not None:
             base = max(start, hold - self._far_reach)
             for _, index in self._far.scan(text.data[base:] if base else text.data):
-                hold = min([hold, *(self._openers[number].open_at(text, start, ()) for number in self._meant_far[index])])
+                hold = min(
+                    [hold, *(self._openers[number].open_at(text, start, ()) for number in self._meant_far[index])]
+                )
         if self._near is not None:
             hold = min(hold, self._earliest_near(text, start, hold))
         if text.size and text.data[-1] in self._lasts:
@@ -73,7 +71,7 @@ class Heads:
                 if text.data[-size:] in self._shorts:
                     hold = text.size - size
                     break
-        return min(hold, self._earliest_spaced(text, start)) if self._spaced else hold
+        return hold
 
     def _earliest_near(self, text: Text, start: int, hold: int) -> int:
         assert self._near is not None
@@ -91,19 +89,3 @@ class Heads:
         # The literals that begin with `rest` follow it in sorted order; the one equal to it is no longer growing.
         position = bisect_right(self._sorted, rest)
         return position < len(self._sorted) and self._sorted[position].startswith(rest)
-
-    def _earliest_spaced(self, text: Text, start: int) -> int:
-        # Less than a head of a form with blanks, each of which may be any number of blanks in the text.
-        room = _TAIL_BYTES
-        while True:
-            base = max(start, text.size - room)
-            view = View(text.data, BLANKS, start=base, instead=b" ")
-            if len(view.data) >= HEAD or base == start:
-                break
-            room *= 4
-        for size in range(min(HEAD - 1, len(view.data)), 0, -1):
-            if view.data[-size:] in self._spaced:
-                at = view.original(len(view.data) - size)
-                if text.size - at - size <= GAP_BYTES:
-                    return at
-        return text.size

@@ -60,7 +60,7 @@ class Openings:
         self._run = self._recurs + common_prefix(value, 0, self._recurs) if self._recurs > 0 else 0
 
     def earliest(self, text: bytes, start: int = 0) -> int:
-        """Return the smallest offset >= `start` whose suffix is a non-empty proper prefix of the value, or `len(text)`."""
+        """Return the smallest offset >= `start` whose suffix is a proper prefix of the value, or `len(text)`."""
         size, longest = len(text), len(self.value) - 1
         at = text.find(self._head, max(start, size - longest))
         while at >= 0:

@@ -101,7 +101,7 @@ class StreamMasker:
         if cut == len(data):
             self._held, self._lead = b"", 0
             return b"".join((*out, data[at:])) if out else data
-        self._lead = escape_around(data, self._lead, cut) if b"\x1b" in data else max(0, self._lead - cut)
+        self._lead = escape_around(data, self._lead, cut)
         self._held = data[cut:]
         out.append(data[at:cut])
         return b"".join(out)

@@ -7,14 +7,16 @@ in the text, however often a value or a text repeats itself.
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
-from autokestra_secrets.masking.finder import literal, spaced
+from autokestra_secrets.masking.finder import literal
 from autokestra_secrets.masking.repeats import Openings, occurrences, smallest_period
 from autokestra_secrets.masking.view import BLANKS, GAP_BYTES, LINE_BREAKS, View
 
 Span = tuple[int, int]
 HEAD: Final = 8  # bytes that announce a form at the end of a text
-WINDOW: Final = 32  # bytes that announce a long value, or one with blanks, anywhere
+WINDOW: Final = 32  # bytes that announce a long value anywhere
+WORD: Final = 12  # bytes of a word that is rare enough to announce a value with blanks
 PIECE: Final = 16  # bytes of a value that certainly stand on one line, when it is broken elsewhere
+_OTHER_GAPS: Final = (b"\t", b"\n", b"\r", b"\x0b", b"\x0c", *(b" " + bytes((blank,)) for blank in b" \t\n\r\x0b\x0c"))
 
 
 class Traced(Protocol):
@@ -67,9 +69,9 @@ class Long:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.reach = len(data)
-        self.triggers = (literal(_anchor(data)),)
+        self.triggers: tuple[bytes, ...] = (literal(_anchor(data)),)
         self.once = True
-        self.opening = literal(data[:HEAD])
+        self.opening: bytes | None = literal(data[:HEAD])
         self.near = False
         self._period = smallest_period(data)
         self._openings = Openings(data)
@@ -91,9 +93,9 @@ class Spaced:
     def __init__(self, data: bytes) -> None:
         self.data = BLANKS.sub(b" ", data)
         self.reach = len(self.data) + GAP_BYTES
-        self.triggers = (spaced(self.data[:WINDOW].rstrip()),)
+        self.triggers = _spaced_triggers(self.data)
         self.once = True
-        self.opening = spaced(self.data[:HEAD].rstrip())
+        self.opening: bytes | None = literal(self.data.split(b" ", 1)[0][:HEAD])
         self.near = False
         self._period = smallest_period(self.data)
         self._openings = Openings(self.data)
@@ -101,8 +103,12 @@ class Spaced:
     def matches(self, text: Text, ends: Sequence[int]) -> Iterator[Span]:
         """Yield every occurrence in the text with single blanks, as spans of the text itself."""
         view = text.spaced
-        for first, last in occurrences(view.data, self.data, self._period):
-            yield from _spans(view, first, last, len(self.data), self._period, GAP_BYTES)
+        size = len(self.data)
+        for begin, end in occurrences(view.data, self.data, self._period):
+            for at in range(begin, end - size + 1, self._period or size):
+                span = view.span(at, at + size)
+                if span[1] - span[0] - size <= GAP_BYTES:
+                    yield span
 
     def open_at(self, text: Text, start: int, ends: Sequence[int]) -> int:
         """Return where the longest growing suffix begins."""
@@ -117,7 +123,19 @@ class Joined:
     database finds the unbroken value by itself.
     """
 
-    __slots__ = ("_extra", "_half", "_lead", "_period", "_whole", "data", "near", "once", "opening", "reach", "triggers")
+    __slots__ = (
+        "_extra",
+        "_half",
+        "_lead",
+        "_period",
+        "_whole",
+        "data",
+        "near",
+        "once",
+        "opening",
+        "reach",
+        "triggers",
+    )
 
     def __init__(self, data: bytes, lead: int, *, whole: bool) -> None:
         self.data = data
@@ -125,11 +143,13 @@ class Joined:
         self._whole = whole
         self._extra = 128 + len(data) // 4
         self.reach = len(data) + self._extra
-        self._period = smallest_period(data)
+        self._period = -1  # computed when it is needed: hardly any form of this kind is ever seen broken
         self._half = half = min(PIECE, len(data) // 2)
         self.once = False
         # A single break leaves one of two neighbouring pieces in one piece.
-        self.triggers = (literal(data[:half]), literal(data[half : 2 * half])) if whole else (literal(self._lead),)
+        self.triggers: tuple[bytes, ...] = (
+            (literal(data[:half]), literal(data[half : 2 * half])) if whole else (literal(self._lead),)
+        )
         self.opening = literal(self._lead) if whole else None
         self.near = True
 
@@ -151,11 +171,23 @@ class Joined:
         first, last = max(0, broken[0] - before), min(text.size, broken[-1] + self.reach)
         if data.find(b"\n", first, last) < 0:
             return
+        if self._period < 0:
+            self._period = smallest_period(self.data)
         view = View(data, LINE_BREAKS, start=first, end=last)
-        for at, end in occurrences(view.data, self.data, self._period):
-            for span in _spans(view, at, end, size, self._period, self._extra):
-                if data.startswith(self._lead, span[0]):
+        for begin, end in occurrences(view.data, self.data, self._period):
+            for at in range(begin, end - size + 1, self._period or size):
+                span = view.span(at, at + size)
+                if span[1] - span[0] - size <= self._extra and self._is_announced(data, view, at, span[0]):
                     yield span
+
+    def _is_announced(self, data: bytes, view: View, at: int, start: int) -> bool:
+        # A match has to hold a trigger of its own, else it would depend on what else stands in the same piece.
+        if not data.startswith(self._lead, start):
+            return False
+        if not self._whole or data.startswith(self.data[: self._half], start):
+            return True
+        second = self.data[self._half : self._half * 2]
+        return data.startswith(second, view.original(at + self._half))
 
     def _is_unbroken(self, data: bytes, end: int) -> bool:
         first, second = end - self._half, end - self._half * 2
@@ -180,16 +212,13 @@ class Joined:
         return len(rest) < len(self.data) and self.data.startswith(rest) and len(data) - at - len(rest) <= self._extra
 
 
-def _spans(view: View, first: int, last: int, size: int, period: int, extra: int) -> Iterator[Span]:
-    # A run of a periodic value stands for many matches, each of which may leave out `extra` bytes.
-    if last - first == size:
-        starts = range(first, first + 1)
-    else:
-        starts = range(first, last - size + 1, period)
-    for at in starts:
-        span = view.span(at, at + size)
-        if span[1] - span[0] - size <= extra:
-            yield span
+def _spaced_triggers(data: bytes) -> tuple[bytes, ...]:
+    words = data.split(b" ")
+    longest = max(words, key=len)
+    if len(longest) >= WORD:
+        return (literal(longest),)
+    # Only short words: the value stands as it is, or at one of its gaps there is something else than one space.
+    return (literal(data), *sorted({literal(word + gap) for word in words[:-1] for gap in _OTHER_GAPS}))
 
 
 def _anchor(data: bytes) -> bytes:

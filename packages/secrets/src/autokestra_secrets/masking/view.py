@@ -106,7 +106,9 @@ def without_unseen(data: bytes, start: int, *, final: bool) -> tuple[View, int]:
 
 
 def escape_around(data: bytes, start: int, cut: int) -> int:
-    """Return how many bytes behind `cut` belong to an escape of `data[start:]` that begins before it."""
+    """Return how many bytes behind `cut` belong to an escape that begins before it, be it before `start` or behind."""
+    if cut < start:
+        return start - cut
     for match in ESCAPES.finditer(data, start):
         first, last = match.span()
         if first >= cut:

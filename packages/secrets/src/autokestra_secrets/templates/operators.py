@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from autokestra_secrets.errors import TemplateError
-from autokestra_secrets.templates.nodes import NO_SECRETS, Bindings, Node, Traced, evaluated, guarded
+from autokestra_secrets.templates.nodes import evaluated, guarded
+from autokestra_secrets.templates.paths import NO_SECRETS, Bindings, Node, Traced
 from autokestra_secrets.templates.values import RESULT_LIMIT, TOO_LARGE, is_number, kind, text_of
 
 

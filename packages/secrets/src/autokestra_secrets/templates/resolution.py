@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from autokestra_secrets.errors import TemplateError
 from autokestra_secrets.resolver import MaskerPort
-from autokestra_secrets.templates.nodes import Bindings, Path, Scope, Traced
+from autokestra_secrets.templates.paths import Bindings, Path, Scope, Traced
 from autokestra_secrets.templates.syntax import Expression, parse, refuse_root
 from autokestra_secrets.templates.text import ROOTS, Span, split
 from autokestra_secrets.templates.values import (

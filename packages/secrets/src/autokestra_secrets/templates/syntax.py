@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 from autokestra_secrets.errors import InvalidSecretNameError, TemplateError
 from autokestra_secrets.names import secret_name
-from autokestra_secrets.templates.nodes import Node, Path, shorten
+from autokestra_secrets.templates.paths import Node, Path, shorten
 from autokestra_secrets.templates.text import KEEP_BRACES, ROOTS
 
 # After a dot the longest run of name characters is the name: hyphens and leading digits belong to it. Letters of

@@ -23,13 +23,11 @@ from autokestra_secrets.templates.nodes import (
     Item,
     ListOf,
     Literal,
-    Node,
-    Path,
     Slice,
     Test,
-    shorten,
 )
 from autokestra_secrets.templates.operators import Arithmetic, Compare, Either, Join, Not, Sign
+from autokestra_secrets.templates.paths import Node, Path, shorten
 from autokestra_secrets.templates.syntax import NAME, Expression, checked_path
 from autokestra_secrets.templates.text import KEEP_BRACES
 from autokestra_secrets.templates.values import TOO_DEEP, size

@@ -1,0 +1,87 @@
+"""The workflow as immutable values. Keys in the document are camelCase, attributes are snake_case.
+
+`Workflow.model_dump_json(by_alias=True, exclude_unset=True)` is the copy that an execution keeps;
+`Workflow.model_validate_json` reads it back without YAML. Names, graph and templates are checked by `validate`.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+from autokestra.workflow.durations import parse_duration
+
+ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
+VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"  # POSIX.1-2017, 8.1, and lower case
+
+Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
+VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class InputSpec(_Part):
+    """One input of a workflow; required when it has no default."""
+
+    type: Literal["string", "integer", "number", "boolean", "array", "object"] = Field(
+        default="string", description="Kind of value; arrays and objects are given as JSON."
+    )
+    default: JsonValue = Field(default=None, description="Value when none is given; without it one must be given.")
+    description: str = Field(default="", description="What it is for.")
+
+    @property
+    def required(self) -> bool:
+        """Whether a run must give a value."""
+        return "default" not in self.model_fields_set
+
+
+class Retry(_Part):
+    """Further attempts after the first; the pause doubles each time."""
+
+    max: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(description="Attempts after the first.")
+    backoff_seconds: Annotated[float, Field(strict=True, ge=0, le=86_400, allow_inf_nan=False)] = Field(
+        default=1.0, description="Pause before the second attempt, in seconds."
+    )
+    max_backoff_seconds: Annotated[float, Field(strict=True, ge=0, le=86_400, allow_inf_nan=False)] = Field(
+        default=3600.0, description="Longest pause, in seconds."
+    )
+
+
+class Task(_Part):
+    """One step of a workflow."""
+
+    id: Identifier = Field(description="Name of the task, unique in its workflow.")
+    type: str = Field(description="The action: namespace/plugin.action.")
+    description: str = Field(default="", description="What it is for.")
+    inputs: dict[str, JsonValue] = Field(default_factory=dict, description="What the action takes; templates allowed.")
+    needs: tuple[str, ...] = Field(default=(), description="Tasks that must have ended before this one starts.")
+    env: dict[VariableName, str] = Field(
+        default_factory=dict, description="Variables of the child process; templates allowed."
+    )
+    retry: Retry | None = Field(default=None, description="Whether to try again after a failure.")
+    timeout: Duration | None = Field(
+        default=None, description="Longest time for one attempt: 30s, 5m, 2h, 1d, or seconds."
+    )
+    continue_on_error: Annotated[bool, Field(strict=True)] = Field(
+        default=False, description="Whether its failure leaves the rest of the execution unharmed."
+    )
+
+
+class Workflow(_Part):
+    """A whole workflow."""
+
+    api_version: Literal["v1"] = Field(default="v1", description="Version of this format.")
+    id: Identifier = Field(description="Name of the workflow.")
+    description: str = Field(default="", description="What it is for.")
+    inputs: dict[Identifier, InputSpec] = Field(default_factory=dict, description="Values that a run may be given.")
+    vars: dict[Identifier, JsonValue] = Field(default_factory=dict, description="Plain data; no templates inside.")
+    secrets: tuple[str, ...] = Field(default=(), description="The secrets that tasks may use, by name.")
+    pass_env: tuple[VariableName, ...] = Field(
+        default=(),
+        description="Variables that child processes inherit, besides PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR.",
+    )
+    timeout: Duration | None = Field(default=None, description="Longest time for the whole execution.")
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = Field(description="The steps.")

@@ -1,0 +1,294 @@
+"""All checks of a workflow that need no run, in one pass: structure, names, graph, actions and templates.
+
+What is wrong in one task does not hide what is wrong in another: the checks of meaning look at the plain data, so they
+go on where the structure is broken.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from autokestra.workflow import references, wording
+from autokestra.workflow.arguments import KINDS, fits
+from autokestra.workflow.document import Document
+from autokestra.workflow.graph import Ancestry, cycles
+from autokestra.workflow.model import Task, Workflow
+from autokestra.workflow.problems import Problem, Steps, nearest, trail_of
+from autokestra_secrets import InvalidSecretNameError, secret_name
+
+__all__ = ["Catalog", "Problem", "validate"]
+
+Catalog = Mapping[str, type[BaseModel]]
+
+PROBLEM_LIMIT: Final = 100  # a reader needs no more, and each may cost a search for the nearest name
+RESERVED_PREFIX: Final = "AUTOKESTRA_"  # the engine's own variables, the master key among them
+TEMPLATES_IN: Final = ("inputs", "env")  # the keys of a task in which templates may stand
+
+_CYCLE_SHOWN: Final = 10  # tasks of a cycle that a message names
+_BROKEN_TASK: Final = Task(id="broken", type="broken")  # stands for one whose problems are reported already
+
+
+def validate(document: Document, *, file: str, catalog: Catalog) -> tuple[Workflow | None, tuple[Problem, ...]]:
+    """Return the workflow, or None where there is an error, and all problems in the order of the file.
+
+    `catalog` has the input model of each action by its type; `file` is how problems name the file.
+    """
+    check = _Validation(document, file, catalog)
+    more: list[Problem] = []
+    try:
+        workflow = check.run()
+    except _EnoughError:
+        workflow, more = None, [check.problem((), f"these are {PROBLEM_LIMIT} problems, and there may be more")]
+    problems = [*sorted(check.problems, key=lambda each: (each.line, each.column)), *more]
+    return (None if any(each.severity == "error" for each in problems) else workflow), tuple(problems)
+
+
+class _EnoughError(Exception):
+    """As many problems as anybody reads."""
+
+
+class _Validation:
+    """One pass over one document."""
+
+    def __init__(self, document: Document, file: str, catalog: Catalog) -> None:
+        self.problems: list[Problem] = []
+        self._errors = 0
+        self._document = document
+        self._file = file
+        self._catalog = catalog
+        self._data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
+        # Tasks as far as they are mappings, by their place in the list.
+        self._tasks = [
+            (number, task) for number, task in enumerate(_list(self._data, "tasks")) if isinstance(task, dict)
+        ]
+        self._needs: dict[str, list[str]] = {}
+        self._place: dict[str, int] = {}
+        for number, task in self._tasks:
+            if isinstance(name := task.get("id"), str) and name not in self._needs:
+                self._needs[name], self._place[name] = _texts(task, "needs"), number
+
+    def run(self) -> Workflow | None:
+        """Check everything and return the workflow if its structure is sound."""
+        for fault in self._document.faults:
+            self._add(
+                Problem(
+                    file=self._file,
+                    line=fault.line,
+                    column=fault.column,
+                    trail=trail_of(fault.path),
+                    message=fault.message,
+                    hint=fault.hint,
+                )
+            )
+        if not self._document.complete:
+            return None
+        if self._document.data is None and not self._document.faults:
+            self._report((), "the file is empty", hint="a first workflow is written by: workflow init")
+            return None
+        workflow = self._structure()
+        self._names()
+        self._ids()
+        self._graph()
+        self._actions()
+        if "{{" in self._document.text:
+            self._templates()
+        return workflow
+
+    def problem(
+        self,
+        path: Steps,
+        message: str,
+        *,
+        hint: str | None = None,
+        at_key: bool = False,
+        place: tuple[int, int] | None = None,
+        is_warning: bool = False,
+    ) -> Problem:
+        """Return a problem at a path of the document."""
+        line, column = place or self._document.place(path, key=at_key)
+        return Problem(
+            file=self._file,
+            line=line,
+            column=column,
+            trail=trail_of(path),
+            message=message,
+            hint=hint,
+            severity="warning" if is_warning else "error",
+        )
+
+    def _report(self, path: Steps, message: str, **details: Any) -> None:
+        # What was refused while reading is None in the data; that it does not fit is no second problem.
+        if details.get("at_key") or not any(path[:length] in self._document.broken for length in range(len(path) + 1)):
+            self._add(self.problem(path, message, **details))
+
+    def _add(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        self._errors += problem.severity == "error"
+        if self._errors >= PROBLEM_LIMIT:
+            raise _EnoughError
+
+    def _structure(self) -> Workflow | None:
+        """Check the structure task by task, so that a hundred thousand broken ones cost no more than a hundred."""
+        data = self._document.data
+        if isinstance(self._data.get("tasks"), list):
+            tasks = [self._task(number, task) for number, task in enumerate(self._data["tasks"])]
+            data = {**self._data, "tasks": tasks}
+        try:
+            return Workflow.model_validate(data)
+        except ValidationError as error:
+            self._findings(error, (), data, Workflow)
+            return None
+
+    def _task(self, number: int, data: object) -> Task:
+        try:
+            return Task.model_validate(data)
+        except ValidationError as error:
+            self._findings(error, ("tasks", number), data, Task)
+            return _BROKEN_TASK
+
+    def _findings(self, error: ValidationError, path: Steps, value: object, model: type[BaseModel]) -> None:
+        for each in wording.findings(error, value, model):
+            self._report((*path, *each.path), each.message, hint=each.hint, at_key=each.at_key)
+
+    def _names(self) -> None:
+        """Names of secrets, of inherited variables and of variables, and the defaults of inputs."""
+        for number, name in enumerate(_list(self._data, "secrets")):
+            path = ("secrets", number)
+            if not isinstance(name, str) or "{{" in name:
+                continue  # reported as a wrong type, or as a template
+            try:
+                secret_name(name)
+            except InvalidSecretNameError as error:
+                self._report(path, error.message, hint=error.hint)
+            if name.upper().startswith(RESERVED_PREFIX):
+                self._reserved(path, name, "no secret of a workflow")
+        for number, name in enumerate(_list(self._data, "passEnv")):
+            if isinstance(name, str) and name.upper().startswith(RESERVED_PREFIX):
+                self._reserved(("passEnv", number), name, "never inherited by a task")
+        for number, task in self._tasks:
+            for name in _dict(task, "env"):
+                if name.upper().startswith(RESERVED_PREFIX):
+                    self._reserved(("tasks", number, "env", name), name, "never set for a task", at_key=True)
+        for name, spec in _dict(self._data, "inputs").items():
+            kind = spec.get("type", "string") if isinstance(spec, dict) else None
+            if isinstance(kind, str) and kind in KINDS and not fits(kind, spec.get("default")):
+                got = wording.kind_of(spec["default"])
+                self._report(("inputs", name, "default"), f"expected {KINDS[kind]} as default, got {got}")
+
+    def _reserved(self, path: Steps, name: str, what: str, *, at_key: bool = False) -> None:
+        self._report(
+            path,
+            f"'{name}' is {what}",
+            hint=f"names that begin with {RESERVED_PREFIX} belong to the engine",
+            at_key=at_key,
+        )
+
+    def _ids(self) -> None:
+        first: dict[str, Steps] = {}
+        for number, task in self._tasks:
+            task_id, path = task.get("id"), ("tasks", number, "id")
+            if not isinstance(task_id, str):
+                continue
+            if task_id in first:
+                line = self._document.place(first[task_id])[0]
+                self._report(path, f"task id '{task_id}' is repeated", hint=f"it stands in line {line} already")
+            first.setdefault(task_id, path)
+
+    def _graph(self) -> None:
+        for number, task in self._tasks:
+            for index, need in enumerate(_list(task, "needs")):
+                if isinstance(need, str) and need not in self._needs and "{{" not in need:
+                    others = [other for other in self._needs if other != task.get("id")]
+                    self._report(
+                        ("tasks", number, "needs", index), f"unknown task '{need}'", hint=nearest(need, others)
+                    )
+        for cycle in cycles(self._needs):
+            number, need = self._place[cycle[0]], cycle[1 % len(cycle)]
+            wanted = self._data["tasks"][number]["needs"]
+            path = ("tasks", number, "needs", wanted.index(need))
+            self._report(path, _cycle_message(cycle), hint="remove one of these needs")
+
+    def _actions(self) -> None:
+        for number, task in self._tasks:
+            kind, inputs, path = task.get("type"), task.get("inputs", {}), ("tasks", number)
+            if not isinstance(kind, str):
+                continue
+            model = self._catalog.get(kind)
+            if model is None:
+                hint = nearest(kind, self._catalog) or f"there are: {', '.join(sorted(self._catalog))}"
+                if "{{" not in kind:
+                    self._report((*path, "type"), f"unknown action '{kind}'", hint=hint)
+            elif isinstance(inputs, dict):
+                try:
+                    model.model_validate(inputs)
+                except ValidationError as error:
+                    self._findings(error, (*path, "inputs"), inputs, model)
+
+    def _templates(self) -> None:
+        names = references.Names(
+            workflow=str(self._data.get("id")),
+            secrets=_texts(self._data, "secrets"),
+            inputs=list(_dict(self._data, "inputs")),
+            vars=list(_dict(self._data, "vars")),
+            env=_texts(self._data, "passEnv"),
+            needs=self._needs,
+            ancestry=Ancestry(self._needs),
+        )
+        for path in _template_keys(self._data, ()):
+            self._report(path, "templates are not allowed in keys", hint="only values are resolved", at_key=True)
+        for path, text in wording.texts(self._data, ()):
+            if "{{" not in text:
+                continue
+            if len(path) > 3 and path[0] == "tasks" and path[2] in TEMPLATES_IN:
+                self._template(path, text, names)
+            else:
+                self._report(
+                    path,
+                    "a template is not allowed here",
+                    hint="templates stand in the inputs and the env of a task",
+                    place=self._document.place_of_braces(path, text, text.find("{{")),
+                )
+
+    def _template(self, path: Steps, text: str, names: references.Names) -> None:
+        task = self._data["tasks"][path[1]]
+        task_id = task.get("id") if isinstance(task.get("id"), str) else None
+        is_script = path[2] == "inputs" and (task.get("type"), *path[3:]) in references.SCRIPTS
+        lint = references.lint_script(text) if is_script else ()
+        for each in chain(references.check_text(text, task=task_id, names=names), lint):
+            place = self._document.place_of_braces(path, text, each.offset)
+            self._report(path, each.message, hint=each.hint, place=place, is_warning=each.is_warning)
+
+
+def _cycle_message(cycle: list[str]) -> str:
+    if len(cycle) == 1:
+        return f"task '{cycle[0]}' needs itself"
+    shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[: _CYCLE_SHOWN - 2], "…", cycle[-1]]
+    count = "" if shown is cycle else f" ({len(cycle):,} tasks)"
+    return f"tasks need each other in a circle: {' -> '.join([*shown, cycle[0]])}{count}"
+
+
+def _list(mapping: Mapping[str, Any], key: str) -> list[Any]:
+    value = mapping.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _texts(mapping: Mapping[str, Any], key: str) -> list[str]:
+    return [item for item in _list(mapping, key) if isinstance(item, str)]
+
+
+def _dict(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = mapping.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _template_keys(value: object, path: Steps) -> Iterator[Steps]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if "{{" in key:
+                yield (*path, key)
+            yield from _template_keys(item, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _template_keys(item, (*path, number))
