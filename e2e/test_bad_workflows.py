@@ -190,7 +190,7 @@ def test_bombs_are_refused_in_bounded_time(workflow) -> None:
     files = {name: saved(workflow, content, f"{name}.yaml") for name, (content, _) in BOMBS.items()}
     started = time.monotonic()
     found = problems(workflow, *files.values())
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 30
     for name, (_, said) in BOMBS.items():
         assert any(str(files[name]) == file and said in message for file, _, _, message in found), name
     assert all(len(message) < 500 for *_, message in found)

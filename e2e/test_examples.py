@@ -135,7 +135,7 @@ def demo(workflow, temporary: Path) -> Callable[[Path], subprocess.Popen[str]]:
 
 def test_the_demo_shows_the_report_and_finds_the_token_nowhere(demo, home: Path, temporary: Path) -> None:
     run = demo(PENGUINS)
-    output, errors = run.communicate(timeout=60)
+    output, errors = run.communicate(timeout=120)
     assert (0, "") == (run.returncode, errors), output
     lines = [line.strip() for line in output.splitlines()]
     assert "[leak] plain: ***SECRET***" in lines
@@ -158,22 +158,20 @@ def test_the_demo_shows_the_report_and_finds_the_token_nowhere(demo, home: Path,
 
 
 def test_the_demo_fails_when_the_token_is_somewhere(demo, tmp_path: Path, temporary: Path) -> None:
-    """A workflow that writes the token into a file beside the report: no masker can help there."""
+    """A task that writes the token into a file beside the report, backwards: no masker can help there."""
     folder = tmp_path / "copy"
     shutil.copytree(PENGUINS, folder)
     file = folder / "penguins.yaml"
-    before = file.read_text()
-    after = before.replace(
-        '        print("plain:", token)\n', f'        open("{temporary}/leaked", "w").write(token[::-1])\n'
-    )
-    assert before != after
-    # The temporary folder of the demo lies inside TMPDIR, and it is the one that is searched.
-    after = after.replace(
-        f'"{temporary}/leaked"', f'__import__("glob").glob("{temporary}/autokestra-*")[0] + "/leaked"'
-    )
-    file.write_text(after)
+    text = file.read_text()
+    for before, after in (
+        ('inputs: {token: "{{', 'inputs: {folder: "{{ inputs.folder }}", token: "{{'),
+        ('print("plain:", token)', 'open(inputs["folder"] + "/leaked", "w").write(token[::-1])'),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    file.write_text(text)
     run = demo(folder)
-    output, errors = run.communicate(timeout=60)
+    output, errors = run.communicate(timeout=120)
     assert run.returncode == 1, output + errors
     assert "FOUND in leaked: reversed" in output
     assert "the token stands in clear" in errors
@@ -187,11 +185,11 @@ def test_an_interrupted_demo_leaves_nothing_behind(demo, temporary: Path, everyb
         if "[summary] started" in line:
             break
     (os.killpg if everybody else os.kill)(run.pid, signal.SIGINT)
-    output, errors = run.communicate(timeout=30)
+    output, errors = run.communicate(timeout=120)
     assert run.returncode == 130, output + errors
     assert "Traceback" not in output + errors
     assert [] == list(temporary.iterdir())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while members := [pid for pid in os.listdir("/proc") if pid.isdigit() and session(int(pid)) == run.pid]:
         assert time.monotonic() < deadline, members
         time.sleep(0.05)

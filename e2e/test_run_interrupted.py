@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-SECONDS = 30
+SECONDS = 60
 
 
 def saved(workflow, text: str, name: str = "flow.yaml") -> Path:

@@ -61,6 +61,16 @@ def test_a_secret_that_is_set_arrives_and_is_masked(workflow) -> None:
     assert shown(workflow)["secrets"] == {"API_TOKEN": "store"}
 
 
+def test_a_declared_secret_that_no_task_asked_for_is_masked_too(workflow) -> None:
+    """A task may find it anywhere: here, in a file of the user's."""
+    workflow.ok("secrets", "set", "API_TOKEN", input=TOKEN)
+    (workflow.user / "found").write_text(f"old notes: {TOKEN}\n")
+    task = {"id": "read", "type": "core/shell.run", "inputs": {"script": "cat found"}}
+    lines = workflow.ok("run", saved(workflow, json.dumps({"id": "r", "secrets": ["API_TOKEN"], "tasks": [task]})))
+    assert "[read] old notes: ***SECRET***" in lines.splitlines()
+    assert {} == shown(workflow)["secrets"], "masking a secret is not using it"
+
+
 def test_an_environment_variable_stands_in_for_a_secret_that_is_not_stored(workflow, home: Path) -> None:
     done = workflow("run", saved(workflow, PRINTS), env={"API_TOKEN": TOKEN})
     assert done.returncode == 0, done.stderr
@@ -157,7 +167,7 @@ SCOPED = """\
     tasks:
       - id: meet
         type: core/shell.run
-        timeout: 20s
+        timeout: 60s
         inputs:
           script: |
             touch {me}.here
@@ -196,7 +206,7 @@ def test_two_workflows_at_the_same_time_see_their_own_secrets_only(workflow) -> 
         environ = workflow.environment(variables)
         runs.append(subprocess.Popen([workflow.executable, "run", file], env=environ, stdout=subprocess.PIPE))
     for run in runs:
-        output, _ = run.communicate(timeout=60)
+        output, _ = run.communicate(timeout=120)
         assert run.returncode == 0, output.decode()
 
     for me in ("RED", "BLUE"):

@@ -39,11 +39,11 @@ def test_independent_tasks_run_at_the_same_time(workflow) -> None:
         tasks:
           - id: left
             type: core/shell.run
-            timeout: 20s
+            timeout: 60s
             inputs: {script: "touch left; until [ -e right ]; do sleep 0.02; done"}
           - id: right
             type: core/python.run
-            timeout: 20s
+            timeout: 60s
             inputs:
               script: |
                 import pathlib, time
@@ -181,7 +181,7 @@ def test_a_timeout_kills_a_task_with_everything_that_it_started(workflow) -> Non
         tasks:
           - id: stuck
             type: core/shell.run
-            timeout: 1s
+            timeout: 2s
             inputs:
               script: |
                 trap '' TERM
@@ -198,7 +198,7 @@ def test_a_timeout_kills_a_task_with_everything_that_it_started(workflow) -> Non
     started = time.monotonic()
     done = workflow("run", file)
     assert done.returncode == 1
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 50
     assert {"stuck": "FAILED", "after": "SKIPPED"} == states(workflow)
     assert any(line.startswith("[stuck] FAILED") and "(timeout)" in line for line in done.stdout.splitlines())
     pids = [int(line) for line in (workflow.user / "pids").read_text().split()]

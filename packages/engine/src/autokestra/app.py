@@ -62,9 +62,8 @@ class App:
         if named is None:
             return Path(home_directory(self._environ)) / STATE_FILE
         if not named.strip():
-            raise StateUnavailableError(
-                f"{STATE_VARIABLE} is set but empty", hint=f"unset {STATE_VARIABLE}, or give it a path"
-            )
+            setting = STATE_VARIABLE if self._state is None else "--state"
+            raise StateUnavailableError(f"{setting} is empty", hint=f"leave {setting} out, or give it a path")
         return Path(named.removeprefix("sqlite:///")).expanduser().absolute()
 
     def executions(self, *, create: bool) -> ExecutionStore:
@@ -79,6 +78,11 @@ class App:
         """Open the secrets store; one that does not exist reads as empty where it is the default one."""
         keys = MasterKeyProvider(self._environ, notify=self._notify)
         return SecretStore.open(self._store, keys=keys, environ=self._environ)
+
+    def output_cipher(self) -> OutputCipher | None:
+        """Return what opens sealed outputs, None where there is no store or no key at hand."""
+        with self.secrets() as store:
+            return _cipher(store)
 
     def resolver(self, store: SecretStore) -> SecretResolver:
         """Return what looks up declared secrets, in the store first and in the environment after it."""
@@ -117,6 +121,7 @@ class App:
                 observer=observer,
                 clock=now,
                 max_parallel=max_parallel,
+                reads_secrets=True,
             )
 
 

@@ -32,11 +32,12 @@ from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import Pool
 from autokestra.workflow.loader import LoadedWorkflow
 from autokestra.workflow.model import Task, Workflow
-from autokestra_secrets import MissingSecretsError, SecretMasker, SecretResolver, find_references
+from autokestra_secrets import MissingSecretsError, SecretMasker, SecretResolver, SecretsError, find_references
 
 INTERRUPTED: Final = "interrupted"
 TIMEOUT: Final = "timeout"
 MISSING_SECRETS: Final = "missing-secrets"
+UNREADABLE_SECRETS: Final = "unreadable-secrets"  # the key is missing or wrong, or the store is damaged or busy
 
 _TASK_OF_ATTEMPT: Final = {
     AttemptState.SUCCESS: TaskState.SUCCESS,
@@ -97,7 +98,8 @@ class _Job:
 class WorkflowEngine:
     """Runs executions, one at a time, with at most `max_parallel` attempts under way.
 
-    `clock` gives microseconds UTC. `observer` is told of everything that happens and must not raise.
+    `reads_secrets` says that attempts run in this process, so that a key that is missing or wrong is found before
+    the first of them. `clock` gives microseconds UTC. `observer` is told of everything that happens and must not raise.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class WorkflowEngine:
         observer: Observer,
         clock: Callable[[], int],
         max_parallel: int,
+        reads_secrets: bool,
     ) -> None:
         self._store = store
         self._pool = pool
@@ -122,6 +125,7 @@ class WorkflowEngine:
         self._observe = observer
         self._clock = clock
         self._max_parallel = max_parallel
+        self._reads_secrets = reads_secrets
         self._stop: str | None = None
         self._wake: queue.SimpleQueue[Future[str] | None] = queue.SimpleQueue()
 
@@ -201,12 +205,15 @@ class WorkflowEngine:
         plan = Plan({task.id: _rule(task) for task in workflow.tasks}, kept)
         changes = plan.begin()
         try:
-            # Before the first task: all of the declared secrets, or none of the tasks.
+            # Before the first task: all of the declared secrets can be read, or none of the tasks starts.
             with self._resolver.scope(workflow.secrets, workflow=workflow.id) as scope:
                 scope.check()
-        except MissingSecretsError as error:
-            self._change(job, changes + plan.cancel(MISSING_SECRETS), {})
-            self._end(job, ExecutionState.FAILED, MISSING_SECRETS, error.message)
+                if self._reads_secrets:
+                    scope.register(self._maskers.of(job.id))
+        except SecretsError as error:
+            why = MISSING_SECRETS if isinstance(error, MissingSecretsError) else UNREADABLE_SECRETS
+            self._change(job, changes + plan.cancel(why), {})
+            self._end(job, ExecutionState.FAILED, why, error.message)
             raise
         self._change(job, changes, {})
         try:

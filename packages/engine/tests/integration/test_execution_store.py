@@ -104,12 +104,13 @@ def test_an_attempt_is_claimed_once_and_ended_by_its_owner_only(store):
     for thread in threads:
         thread.join()
     (winner,) = winners
-    ending = {"state": AttemptState.SUCCESS, "now": 4, "output": StoredOutput(clear="[1]"), "shown": "[1]"}
+    stored = StoredOutput(clear="[1]")
+    ending = {"state": AttemptState.SUCCESS, "now": 4, "output": stored, "shown": stored}
     assert not store.end_attempt(row.id, "a", 1, owner="somebody else", **ending)
     assert store.end_attempt(row.id, "a", 1, owner=winner, **ending)
     assert not store.end_attempt(row.id, "a", 1, owner=winner, **ending)
     attempt = store.attempt(row.id, "a", 1)
-    assert (f"{row.id}/a/1", AttemptState.SUCCESS, "[1]") == (attempt.id, attempt.state, attempt.shown)
+    assert (f"{row.id}/a/1", AttemptState.SUCCESS, stored) == (attempt.id, attempt.state, attempt.shown)
     assert (1, StoredOutput(clear="[1]")) == store.output(row.id, "a")
 
 
@@ -271,7 +272,7 @@ class TestBrokenFiles:
         )
         above = [str(folder) for folder in path.parents if str(folder).startswith("/tmp/")][1:]
         done = subprocess.run(
-            [sys.executable, "-c", program, str(path), *above], capture_output=True, text=True, check=False
+            [sys.executable, "-c", program, str(path), *above], capture_output=True, text=True, check=False, env={}
         )
         assert ("", f"the state database {path} cannot be written by this user\n") == (done.stderr, done.stdout)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from autokestra.executions.records import StoredOutput
-from autokestra.worker.outputs import MAX_OUTPUT_BYTES, OutputError, OutputVault, to_json
+from autokestra.executions.records import Attempt, AttemptState, StoredOutput
+from autokestra.worker.outputs import MAX_OUTPUT_BYTES, OutputError, OutputVault, shown_output, to_json
 from autokestra_secrets import DamagedError, MasterKeyProvider, SecretStore
 
 
@@ -83,3 +83,45 @@ def test_an_output_is_bounded():
     assert MAX_OUTPUT_BYTES == len(to_json("x" * (MAX_OUTPUT_BYTES - 2)))
     with pytest.raises(OutputError, match="at most 10,485,760 are kept"):
         to_json("x" * (MAX_OUTPUT_BYTES - 1))
+
+
+def an_attempt(shown):
+    return Attempt(
+        execution_id="e",
+        task_id="t",
+        number=1,
+        state=AttemptState.SUCCESS,
+        reason=None,
+        message=None,
+        exit_code=None,
+        owner="w",
+        created_at=1,
+        claimed_at=1,
+        finished_at=1,
+        shown=shown,
+    )
+
+
+def test_the_copy_for_people_is_sealed_too_since_a_task_may_have_minted_what_no_masker_knows(cipher):
+    stored = OutputVault(Rows(), cipher).keep_shown("e", "t", 1, '{"access":"minted-token"}', has_secrets=True)
+    assert b"minted-token" not in stored.sealed
+    assert stored.clear is None
+    assert {"access": "minted-token"} == shown_output(an_attempt(stored), cipher)
+    with pytest.raises(OutputError, match="sealed and there is no key"):
+        shown_output(an_attempt(stored), None)
+
+
+def test_the_copy_for_people_cannot_be_passed_off_as_the_output(cipher):
+    rows = Rows()
+    vault = OutputVault(rows, cipher)
+    rows["e", "t"] = (1, vault.keep_shown("e", "t", 1, "1", has_secrets=True))
+    with pytest.raises(DamagedError):
+        vault.read("e", "t")
+
+
+def test_without_a_key_the_copy_for_people_is_kept_only_where_there_are_no_secrets():
+    vault = OutputVault(Rows(), None)
+    assert StoredOutput() == vault.keep_shown("e", "t", 1, "1", has_secrets=True)
+    assert StoredOutput(clear="1") == vault.keep_shown("e", "t", 1, "1", has_secrets=False)
+    assert 1 == shown_output(an_attempt(StoredOutput(clear="1")), None)
+    assert shown_output(an_attempt(StoredOutput()), None) is None

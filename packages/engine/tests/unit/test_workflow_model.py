@@ -73,6 +73,18 @@ def test_an_input_with_null_as_default_is_not_required():
     assert not InputSpec.model_validate({"default": None}).required
 
 
+def test_a_name_that_is_listed_twice_counts_once():
+    workflow = Workflow.model_validate(
+        {
+            "id": "w",
+            "secrets": ["B", "A", "B"],
+            "passEnv": ["X", "X"],
+            "tasks": [{"id": "t", "type": "x", "needs": ["a", "a"]}],
+        }
+    )
+    assert (("B", "A"), ("X",), ("a",)) == (workflow.secrets, workflow.pass_env, workflow.tasks[0].needs)
+
+
 def test_values_cannot_be_changed():
     task = Task.model_validate({"id": "t", "type": "x"})
     with pytest.raises(ValidationError, match=r"frozen"):

@@ -178,7 +178,9 @@ class SecretStore:
         with self._writing() as (keyring, journal):
             newest = self._require(source)
             if self._backend.newest(target):
-                raise ConflictError(f"secret '{target}' already exists", hint="choose another name, or delete that one first")
+                raise ConflictError(
+                    f"secret '{target}' already exists", hint="choose another name, or delete that one first"
+                )
             self._reveal(source, *self._backend.current(source))  # a row put back from an older copy is not carried on
             for row in self._backend.versions(source):
                 # A name is part of what a row is bound to, so each version is opened and sealed again.

@@ -12,9 +12,12 @@ from autokestra.workflow.durations import parse_duration
 
 
 class Inputs(BaseModel):
-    """Base of all inputs: immutable, unknown keys are errors."""
+    """Base of all inputs: immutable, unknown keys are errors.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+    A model is built when it is first used, since a workflow uses one or two of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, defer_build=True)
 
 
 class ShellInputs(Inputs):

@@ -6,14 +6,17 @@ begins with one character: `=` and the output as JSON, `!` and what is wrong wit
 that ended the script.
 """
 
+# `typing` and `traceback` would cost every task a quarter of its start-up; the second is imported when it is needed.
+from __future__ import annotations
+
 import json
 import linecache
-import math
 import os
 import sys
-import traceback
-import types
-from typing import Any, List, Optional, Tuple  # noqa: UP035  # Python 3.8
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FILE_NAME = "<script>"
 MAX_DEPTH = 200  # as protocol.MAX_JSON_DEPTH
@@ -24,13 +27,14 @@ def main(script: str, inputs: Any, *, limit: int, result: int) -> int:
     """Run `script`, hand over what it left in `output`, and return the exit code."""
     os.set_inheritable(result, False)  # programs that the script starts cannot answer in its place
     process = os.getpid()
+    own_path = list(sys.path)
     sys.path.insert(0, os.getcwd())  # noqa: PTH109  # pathlib is not needed here
     sys.argv = [FILE_NAME]
     for stream in (sys.stdout, sys.stderr):
         # UTF-8 whatever the locale says, since that is how the log is read, and secrets are looked for in it.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     # A module of its own under the name that dataclasses, pickle and `if __name__ == "__main__"` look for.
-    module = types.ModuleType("__main__")
+    module = type(sys)("__main__")
     module.__dict__.update(inputs=inputs, output=None)
     sys.modules["__main__"] = module
     linecache.cache[FILE_NAME] = (len(script), None, script.splitlines(True), FILE_NAME)
@@ -43,8 +47,8 @@ def main(script: str, inputs: Any, *, limit: int, result: int) -> int:
         code = 0 if stop.code is None else stop.code if isinstance(stop.code, int) else 1
         answer = _answer(module.__dict__.get("output"), limit) if code == 0 else ""
     except BaseException as error:  # noqa: BLE001  # every way to end is reported
-        _print_traceback(error)
-        code, answer = 1, "^" + _summary(error)
+        sys.path[:] = own_path  # so that no `traceback.py` of the user's gets between
+        code, answer = 1, "^" + _report(error)
     else:
         answer = _answer(module.__dict__.get("output"), limit)
     if os.getpid() != process:  # a fork of the script that ran to the end has nothing to hand over
@@ -64,9 +68,9 @@ def _answer(output: Any, limit: int) -> str:
     return "!" + problem
 
 
-def find_problem(output: Any) -> Optional[str]:  # noqa: UP045
+def find_problem(output: Any) -> str | None:
     """Say why `output` cannot be written as JSON and read back the same, None if it can. A tuple counts as a list."""
-    pending: List[Tuple[Any, str, int]] = [(output, "output", 0)]  # noqa: UP006
+    pending: list[tuple[Any, str, int]] = [(output, "output", 0)]
     while pending:
         item, place, depth = pending.pop()
         if depth > MAX_DEPTH:
@@ -77,7 +81,7 @@ def find_problem(output: Any) -> Optional[str]:  # noqa: UP045
             if not _encodable(item):
                 return f"{place} cannot be written as UTF-8"
         elif isinstance(item, float):
-            if not math.isfinite(item):
+            if item - item != 0:  # true of infinities and of what is not a number
                 return f"{place} is {item}, which JSON cannot hold"
         elif isinstance(item, (list, tuple)):
             pending.extend((element, f"{place}[{index}]", depth + 1) for index, element in enumerate(item))
@@ -106,13 +110,12 @@ def _kind(value: Any) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _print_traceback(error: BaseException) -> None:
-    """Print the traceback from the script's first line on: the frame above it is this file's."""
+def _report(error: BaseException) -> str:
+    """Print the traceback from the script's first line on (the frame above it is this file's); return its last line."""
+    import traceback  # noqa: PLC0415
+
     frames = error.__traceback__.tb_next if error.__traceback__ else None
     traceback.print_exception(type(error), error, frames)
-
-
-def _summary(error: BaseException) -> str:
     text = "".join(traceback.format_exception_only(type(error), error)).strip().rpartition("\n")[2]
     return text if len(text) <= MAX_MESSAGE else _kind(error)
 

@@ -25,7 +25,8 @@ _PROLOGUE: Final = b"exec 3<&-; "
 class ShellRun:
     """Runs a script; output: `exitCode`, `stdout` (text, as printed, line end included), `stdoutTruncated`.
 
-    Bytes that are no UTF-8 become U+FFFD. Of more than 1 MiB the first MiB is kept and `stdoutTruncated` is true.
+    Bytes that are no UTF-8 become U+FFFD. Of more than 1 MiB the whole lines within the first MiB are kept and
+    `stdoutTruncated` is true.
     """
 
     type: Final = "core/shell.run"
@@ -67,6 +68,8 @@ def _shell(name: str, context: ActionContext) -> str:
 
 def _text(data: bytes, *, cut: bool) -> str:
     if cut:
+        # Half a line may hold half a secret, which nothing would recognise. A single huge line has no better place.
+        data = data[: data.rfind(b"\n") + 1] or data
         # Where the limit has cut a character in two, its first half goes. A character has at most 4 bytes (RFC 3629).
         for length in range(1, min(4, len(data) + 1)):
             if data[-length] & 0xC0 == 0xC0:

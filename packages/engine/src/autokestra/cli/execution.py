@@ -1,6 +1,5 @@
 """`workflow execution`: what ran, how it went, what it printed. All of it is masked already; no key is needed."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from autokestra.cli.times import duration, local_time, utc_time
 if TYPE_CHECKING:
     from autokestra.executions.records import Attempt, Execution, TaskRun
     from autokestra.executions.store import ExecutionStore
+    from autokestra_secrets import OutputCipher
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -47,14 +47,19 @@ def list_(most: int, as_json: bool, state: str | None) -> None:  # noqa: FBT001 
 @execution.command("show")
 @click.argument("id_", metavar="ID")
 @json_option
+@store_option
 @state_option
-def show(id_: str, as_json: bool, state: str | None) -> None:  # noqa: FBT001  # click calls by name
-    """Show one execution: its tasks, why they failed, and their outputs, masked."""
-    with _found(state) as store:
-        row = store.execution(id_)
-        runs, attempts = store.task_runs(row.id), store.attempts(row.id)
+def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:  # noqa: FBT001  # click calls by name
+    """Show one execution: its tasks, why they failed, and their outputs, masked.
+
+    Outputs of workflows with secrets are sealed; showing them needs the key, and nothing else does.
+    """
+    with _found(state) as executions:
+        row = executions.execution(id_)
+        runs, attempts = executions.task_runs(row.id), executions.attempts(row.id)
+    outputs = _ShownOutputs(store)
     if as_json:
-        console.out_json(_detail_object(row, runs, attempts))
+        console.out_json(_detail_object(row, runs, attempts, outputs))
         return
     from autokestra.cli.progress import masked_lines  # noqa: PLC0415
 
@@ -73,9 +78,10 @@ def show(id_: str, as_json: bool, state: str | None) -> None:  # noqa: FBT001  #
     console.out(console.table(("TASK", "STATE", "ATTEMPTS", "TOOK", "WHY"), cells))
     for run in runs:
         attempt = last.get(run.task_id)
-        if attempt and attempt.shown not in (None, "null"):
+        output = outputs.of(attempt) if attempt else None
+        if output is not None:
             console.out(f"\noutput of {run.task_id}:")
-            console.out_json(json.loads(attempt.shown or "null"))
+            console.out_json(output)
     for line in masked_lines(row.masked):
         console.out(line)
     for name, source in row.secrets_used.items():
@@ -218,7 +224,36 @@ def _execution_object(row: "Execution") -> dict[str, object]:
     }
 
 
-def _detail_object(row: "Execution", runs: "Sequence[TaskRun]", attempts: "Sequence[Attempt]") -> dict[str, object]:
+class _ShownOutputs:
+    """Opens masked outputs with the key of the store, which is looked for once and only if one is sealed."""
+
+    def __init__(self, store: str | None) -> None:
+        self._store = store
+        self._cipher: OutputCipher | None = None
+        self._asked = False
+
+    def of(self, attempt: "Attempt") -> object:
+        """Return the output of an attempt as it may be shown; None, with a notice, when it cannot be opened."""
+        from autokestra.app import App  # noqa: PLC0415
+        from autokestra.worker.outputs import OutputError, shown_output  # noqa: PLC0415
+        from autokestra_secrets import SecretsError  # noqa: PLC0415
+
+        if attempt.shown.sealed is not None and not self._asked:
+            self._asked = True
+            try:
+                self._cipher = App(store=self._store).output_cipher()
+            except SecretsError as error:
+                console.warn(error.message, hint=error.hint)
+        try:
+            return shown_output(attempt, self._cipher)
+        except (OutputError, SecretsError) as error:
+            console.warn(error.message, hint=error.hint)
+            return None
+
+
+def _detail_object(
+    row: "Execution", runs: "Sequence[TaskRun]", attempts: "Sequence[Attempt]", outputs: _ShownOutputs
+) -> dict[str, object]:
     by_task: dict[str, list[Attempt]] = {run.task_id: [] for run in runs}
     for attempt in attempts:
         by_task[attempt.task_id].append(attempt)
@@ -241,7 +276,7 @@ def _detail_object(row: "Execution", runs: "Sequence[TaskRun]", attempts: "Seque
                         "exit_code": attempt.exit_code,
                         "started_at": _optional_time(attempt.claimed_at),
                         "finished_at": _optional_time(attempt.finished_at),
-                        "output": None if attempt.shown is None else json.loads(attempt.shown),
+                        "output": outputs.of(attempt),
                     }
                     for attempt in by_task[run.task_id]
                 ],

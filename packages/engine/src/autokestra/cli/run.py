@@ -1,5 +1,6 @@
 """`workflow init`, `workflow run`, `workflow validate`: from a file to an execution."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -103,9 +104,15 @@ def run(
     Exit codes: 0 success, 1 a task failed, 3 the workflow is invalid, 4 a secret is missing, 10 cancelled,
     130 interrupted.
     """
-    from autokestra.app import App  # noqa: PLC0415  # the engine, only for those who run it
+    gc.disable()  # importing makes many objects and no garbage: looking for it costs a tenth of the start-up
+    from autokestra.actions.spawner import SPAWNER  # noqa: PLC0415  # the engine, only for those who run it
+
+    SPAWNER.prepare()  # the fork server starts on another processor while the rest is imported here
+    from autokestra.app import App  # noqa: PLC0415
     from autokestra.workflow.arguments import typed_arguments  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
     app = App(store=store, state=state, notify=console.notice)
     loaded = _load(file)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))

@@ -15,9 +15,9 @@ def local_time(microseconds: int) -> str:
 
 def duration(seconds: float) -> str:
     """Return `0.04 s`, `12.3 s`, `4 min 02 s` or `3 h 05 min`."""
-    if seconds < 10:
+    if round(seconds, 2) < 10:
         return f"{seconds:.2f} s"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

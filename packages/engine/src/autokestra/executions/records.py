@@ -109,8 +109,16 @@ class TaskRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutput:
+    """An output at rest: sealed with the data key, in clear (no key, no secrets), or neither (kept in memory)."""
+
+    sealed: bytes | None = None
+    clear: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try of a task. `shown` is its output masked, as JSON; the output itself is read by the worker only."""
+    """One try of a task. `shown` is its output masked, for people; the output itself is read by the worker only."""
 
     execution_id: str
     task_id: str
@@ -123,20 +131,12 @@ class Attempt:
     created_at: int
     claimed_at: int | None
     finished_at: int | None
-    shown: str | None
+    shown: StoredOutput
 
     @property
     def id(self) -> str:
         """`execution/task/n`."""
         return attempt_id(self.execution_id, self.task_id, self.number)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredOutput:
-    """An output at rest: sealed with the data key, in clear (no key, no secrets), or neither (kept in memory)."""
-
-    sealed: bytes | None = None
-    clear: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,7 +214,7 @@ class ExecutionStore:
         message: str | None = None,
         exit_code: int | None = None,
         output: StoredOutput | None = None,
-        shown: str | None = None,
+        shown: StoredOutput | None = None,
     ) -> bool:
         """Write how a claimed attempt ended, with its output; False when it is not (or no longer) `owner`'s."""
         with self._transaction() as db:
@@ -232,7 +232,8 @@ class ExecutionStore:
                     now=now,
                     sealed=output.sealed if output else None,
                     clear=output.clear if output else None,
-                    shown=shown,
+                    shown_sealed=shown.sealed if shown else None,
+                    shown_clear=shown.clear if shown else None,
                 )
             )
 
@@ -324,4 +325,7 @@ def _execution(row: sqlite3.Row) -> Execution:
 
 
 def _attempt(row: sqlite3.Row) -> Attempt:
-    return Attempt(**{**dict(row), "state": AttemptState(row["state"])})
+    fields = cast("dict[str, Any]", dict(row))
+    shown = StoredOutput(sealed=fields.pop("shown_sealed"), clear=fields.pop("shown_clear"))
+    fields["state"] = AttemptState(fields["state"])
+    return Attempt(**fields, shown=shown)

@@ -45,7 +45,7 @@ class AttemptRows(Protocol):
         message: str | None = None,
         exit_code: int | None = None,
         output: StoredOutput | None = None,
-        shown: str | None = None,
+        shown: StoredOutput | None = None,
     ) -> bool:
         """Write how it ended."""
         ...
@@ -189,8 +189,8 @@ class WorkflowTaskExecutor:
             reason=ending.reason,
             message=own.mask(ending.message) if ending.message else None,
             exit_code=ending.exit_code,
-            output=self._kept(job, ending.result),
-            shown=None if ending.result is None else to_json(own.mask_object(json.loads(ending.result))),
+            output=self._kept(job, ending),
+            shown=self._shown(job, ending, own),
         )
         return json.dumps({"attempt": job.id, "state": ending.state.value})
 
@@ -214,7 +214,10 @@ class WorkflowTaskExecutor:
             return self._run(job, masker, own, log)
         except ActionError as error:
             state = AttemptState.CANCELLED if error.reason == "cancelled" else AttemptState.FAILED
-            return _Ending(state=state, reason=error.reason, message=str(error), exit_code=error.exit_code)
+            partial = None if error.output is None else to_json(error.output)
+            return _Ending(
+                state=state, reason=error.reason, message=str(error), exit_code=error.exit_code, result=partial
+            )
         except (SecretsError, AutokestraError) as error:
             reason = "secrets" if isinstance(error, SecretsError) else "engine"
             message = f"{error.message}; {error.hint}" if error.hint else error.message
@@ -251,10 +254,21 @@ class WorkflowTaskExecutor:
         )
         return _Ending(state=AttemptState.SUCCESS, result=to_json(action.run(model, context)))
 
-    def _kept(self, job: Envelope, result: str | None) -> StoredOutput | None:
-        if result is None:
+    def _kept(self, job: Envelope, ending: _Ending) -> StoredOutput | None:
+        """Keep the output of a success for other tasks; of a failure it is only shown."""
+        if ending.result is None or ending.state is not AttemptState.SUCCESS:
             return None
-        return self._outputs.keep(job.execution_id, job.task_id, job.attempt, result, has_secrets=bool(job.secrets))
+        return self._outputs.keep(
+            job.execution_id, job.task_id, job.attempt, ending.result, has_secrets=bool(job.secrets)
+        )
+
+    def _shown(self, job: Envelope, ending: _Ending, own: SecretMasker) -> StoredOutput | None:
+        if ending.result is None:
+            return None
+        masked = to_json(own.mask_object(json.loads(ending.result)))
+        return self._outputs.keep_shown(
+            job.execution_id, job.task_id, job.attempt, masked, has_secrets=bool(job.secrets)
+        )
 
     def _resolve(self, job: Envelope, scope: SecretScope, masker: SecretMasker) -> tuple[Any, dict[str, str]]:
         context = {

@@ -8,7 +8,7 @@ import json
 from typing import Any, Final, Protocol
 
 from autokestra.errors import AutokestraError
-from autokestra.executions.records import StoredOutput
+from autokestra.executions.records import Attempt, StoredOutput
 from autokestra_secrets import OutputCipher
 
 MAX_OUTPUT_BYTES: Final = 10 << 20  # JSON, 10 MiB
@@ -36,12 +36,22 @@ class OutputVault:
 
     def keep(self, execution: str, task: str, number: int, text: str, *, has_secrets: bool) -> StoredOutput:
         """Return what may be written to the row for the output whose JSON is `text`."""
-        if self._cipher is not None:
-            return StoredOutput(sealed=self._cipher.seal(text.encode(), context=_context(execution, task, number)))
-        if has_secrets:
+        stored = self._at_rest(text, _context(execution, task, number), has_secrets=has_secrets)
+        if stored == StoredOutput():
             self._memory[execution, task] = text
-            return StoredOutput()
-        return StoredOutput(clear=text)
+        return stored
+
+    def keep_shown(self, execution: str, task: str, number: int, text: str, *, has_secrets: bool) -> StoredOutput:
+        """Return the same for the masked copy that people are shown; where there is no key it is not kept at all.
+
+        Masked is not harmless: a task may hand on a token that it minted itself and told no masker of.
+        """
+        return self._at_rest(text, _context(execution, task, number, shown=True), has_secrets=has_secrets)
+
+    def _at_rest(self, text: str, context: tuple[str, ...], *, has_secrets: bool) -> StoredOutput:
+        if self._cipher is not None:
+            return StoredOutput(sealed=self._cipher.seal(text.encode(), context=context))
+        return StoredOutput() if has_secrets else StoredOutput(clear=text)
 
     def read(self, execution: str, task: str) -> Any:
         """Return the output of `task`, None when the task has none (it failed and was allowed to).
@@ -56,10 +66,7 @@ class OutputVault:
             return json.loads(stored.clear)
         if stored.sealed is not None:
             if self._cipher is None:
-                raise OutputError(
-                    f"the output of task '{task}' is sealed and there is no key to open it",
-                    hint="see which key is used: workflow secrets key show",
-                )
+                raise _no_key(task)
             return json.loads(self._cipher.open(stored.sealed, context=_context(execution, task, number)))
         try:
             return json.loads(self._memory[execution, task])
@@ -99,5 +106,27 @@ def to_json(value: object) -> str:
     return text
 
 
-def _context(execution: str, task: str, number: int) -> tuple[str, ...]:
-    return ("task-output", execution, task, str(number))
+def shown_output(attempt: Attempt, cipher: OutputCipher | None) -> Any:
+    """Return the masked copy of an attempt's output; None when there is none.
+
+    Raises OutputError when it is sealed and there is no key, and SecretsError when it does not open.
+    """
+    if attempt.shown.clear is not None:
+        return json.loads(attempt.shown.clear)
+    if attempt.shown.sealed is None:
+        return None
+    if cipher is None:
+        raise _no_key(attempt.task_id)
+    context = _context(attempt.execution_id, attempt.task_id, attempt.number, shown=True)
+    return json.loads(cipher.open(attempt.shown.sealed, context=context))
+
+
+def _no_key(task: str) -> OutputError:
+    return OutputError(
+        f"the output of task '{task}' is sealed and there is no key to open it",
+        hint="see which key is used: workflow secrets key show",
+    )
+
+
+def _context(execution: str, task: str, number: int, *, shown: bool = False) -> tuple[str, ...]:
+    return ("shown-output" if shown else "task-output", execution, task, str(number))

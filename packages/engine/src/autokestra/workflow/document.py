@@ -196,8 +196,11 @@ class _Builder:
         text = self._document.text
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        line = text.split("\n")[place[0] - 1 : place[0]]
-        at = line[0][place[1] - 1 : place[1]] if line else ""
+        lines = text.splitlines() or [""]
+        if place[0] > len(lines):  # the end of the file, which libyaml puts on a line of its own
+            place = len(lines), len(lines[-1]) + 1
+        line = lines[place[0] - 1]
+        at = line[place[1] - 1 : place[1]]
         message, hint = error.problem or "not valid YAML", None
         if "tab character" in message or ("cannot start any token" in message and at == "\t"):
             message, hint = "a tab cannot be used for indentation", "indent with spaces"
@@ -207,7 +210,7 @@ class _Builder:
             message, hint = "a ': ' is not allowed here", "put the value in quotes, or check the indentation"
         elif "expected" in message:
             hint = "check quotes, brackets and indentation here and in the lines above"
-        if any(_UNQUOTED_TEMPLATE.search(each) for each in line):
+        if _UNQUOTED_TEMPLATE.search(line):
             hint = QUOTES_HINT
         self._stop(place, message, hint)
 

@@ -6,7 +6,7 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from autokestra.workflow.durations import parse_duration
@@ -16,6 +16,7 @@ VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"  # POSIX.1-2017, 8.1, and 
 
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
+Once = AfterValidator(lambda names: tuple(dict.fromkeys(names)))  # a name that is listed twice counts once
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 
 
@@ -57,7 +58,9 @@ class Task(_Part):
     type: str = Field(description="The action: namespace/plugin.action.")
     description: str = Field(default="", description="What it is for.")
     inputs: dict[str, JsonValue] = Field(default_factory=dict, description="What the action takes; templates allowed.")
-    needs: tuple[str, ...] = Field(default=(), description="Tasks that must have ended before this one starts.")
+    needs: Annotated[tuple[str, ...], Once] = Field(
+        default=(), description="Tasks that must have ended before this one starts."
+    )
     env: dict[VariableName, str] = Field(
         default_factory=dict, description="Variables of the child process; templates allowed."
     )
@@ -78,8 +81,10 @@ class Workflow(_Part):
     description: str = Field(default="", description="What it is for.")
     inputs: dict[Identifier, InputSpec] = Field(default_factory=dict, description="Values that a run may be given.")
     vars: dict[Identifier, JsonValue] = Field(default_factory=dict, description="Plain data; no templates inside.")
-    secrets: tuple[str, ...] = Field(default=(), description="The secrets that tasks may use, by name.")
-    pass_env: tuple[VariableName, ...] = Field(
+    secrets: Annotated[tuple[str, ...], Once] = Field(
+        default=(), description="The secrets that tasks may use, by name."
+    )
+    pass_env: Annotated[tuple[VariableName, ...], Once] = Field(
         default=(),
         description="Variables that child processes inherit, besides PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR.",
     )

@@ -84,8 +84,11 @@ class _Validation:
             )
         if not self._document.complete:
             return None
-        if self._document.data is None and not self._document.faults:
+        if self._document.data is None:
             self._report((), "the file is empty", hint="a first workflow is written by: workflow init")
+            return None
+        if not isinstance(self._document.data, dict):
+            self._report((), f"expected a mapping, got {wording.kind_of(self._document.data)}")
             return None
         workflow = self._structure()
         self._names()
@@ -131,7 +134,7 @@ class _Validation:
 
     def _structure(self) -> Workflow | None:
         """Check the structure task by task, so that a hundred thousand broken ones cost no more than a hundred."""
-        data = self._document.data
+        data = self._data
         if isinstance(self._data.get("tasks"), list):
             tasks = [self._task(number, task) for number, task in enumerate(self._data["tasks"])]
             data = {**self._data, "tasks": tasks}
@@ -175,7 +178,12 @@ class _Validation:
             kind = spec.get("type", "string") if isinstance(spec, dict) else None
             if isinstance(kind, str) and kind in KINDS and not fits(kind, spec.get("default")):
                 got = wording.kind_of(spec["default"])
-                self._report(("inputs", name, "default"), f"expected {KINDS[kind]} as default, got {got}")
+                fitting = next(each for each in KINDS if fits(each, spec["default"]))
+                self._report(
+                    ("inputs", name, "default"),
+                    f"expected {KINDS[kind]} as default, got {got}",
+                    hint=f"its type would be: {fitting}",
+                )
 
     def _reserved(self, path: Steps, name: str, what: str, *, at_key: bool = False) -> None:
         self._report(
@@ -254,7 +262,9 @@ class _Validation:
     def _template(self, path: Steps, text: str, names: references.Names) -> None:
         task = self._data["tasks"][path[1]]
         task_id = task.get("id") if isinstance(task.get("id"), str) else None
-        is_script = path[2] == "inputs" and (task.get("type"), *path[3:]) in references.SCRIPTS
+        is_script = path[2] == "inputs" and any(
+            task.get("type") == kind and path[3:] == (key,) for kind, key in references.SCRIPTS
+        )
         lint = references.lint_script(text) if is_script else ()
         for each in chain(references.check_text(text, task=task_id, names=names), lint):
             place = self._document.place_of_braces(path, text, each.offset)

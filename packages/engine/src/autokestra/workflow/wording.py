@@ -7,7 +7,7 @@ secrets into the wrong place.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -87,12 +87,9 @@ def findings(error: ValidationError, value: object, model: type[BaseModel]) -> I
 
 
 def at(value: Any, path: Steps) -> Any:
-    """Return what stands at `path`, or None."""
+    """Return what stands at `path`, which must be there."""
     for step in path:
-        try:
-            value = value[step]
-        except (LookupError, TypeError):
-            return None
+        value = value[step]
     return value
 
 
@@ -236,6 +233,8 @@ def _inside(kind: Any, step: str | int) -> list[Any]:
 
 
 def _members(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         return [member for argument in get_args(annotation) for member in _members(argument)]
     return [annotation]

@@ -197,6 +197,7 @@ def test_modules_of_the_working_directory_do_not_get_between(py, tmp_path):
     for name in ("json", "traceback", "linecache", "types"):
         (tmp_path / f"{name}.py").write_text("raise AssertionError('shadowed')")
     assert 1 == py("output = 1").output
+    assert "the script raised ValueError: x" == py("raise ValueError('x')").message
 
 
 def test_our_own_modules_do_not_get_between(py):

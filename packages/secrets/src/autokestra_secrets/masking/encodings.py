@@ -21,6 +21,7 @@ WRAPPED_BYTES: Final = 24  # of an encoding that is recognised across line break
 PLAIN_LEAD: Final = 4  # the same for a plain value
 TOKEN_BYTES: Final = 12  # of a plain value of letters and digits that is recognised across a line break
 LONG_TOKEN_BYTES: Final = 40  # of any plain value without blanks
+TOKEN_LIMIT: Final = 4000
 
 _BRIDGED: Final = frozenset({"plain", "line", "unquoted", "leaf"})
 _TOKEN: Final = re.compile(rb"[\x21-\x7e]+")
@@ -132,4 +133,4 @@ def _encoded(encoding: Encoding, data: bytes, seen: set[bytes]) -> Iterator[Form
 
 def _plain_lead(data: bytes) -> int:
     long_enough = LONG_TOKEN_BYTES if not _MIXED.match(data) else TOKEN_BYTES
-    return PLAIN_LEAD if len(data) >= long_enough and _TOKEN.fullmatch(data) else 0
+    return PLAIN_LEAD if long_enough <= len(data) <= TOKEN_LIMIT and _TOKEN.fullmatch(data) else 0

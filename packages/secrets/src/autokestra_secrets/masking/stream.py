@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from autokestra_secrets.masking.commands import CommandLines
 from autokestra_secrets.masking.view import GAP_BYTES, escape_around, has_unseen, without_unseen
+from autokestra_secrets.masking.waiting import WORTH_BYTES, Waiting, wait_for
 
 if TYPE_CHECKING:
     from autokestra_secrets.masking.encodings import Form
@@ -34,6 +35,8 @@ class StreamMasker:
         self._lead = 0  # how many of the held bytes are the rest of an escape that has been released
         self._era = masker.era
         self._indexes: tuple[Index, ...] = ()
+        self._waiting: Waiting | None = None
+        self._pieces: list[bytes] = []  # held too, behind `_held`
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes of the stream and return those that are certain by now."""
@@ -57,8 +60,16 @@ class StreamMasker:
         settled = b""
         if self._era != self._masker.era:  # the values are gone: what is held was promised to be masked with them
             self._era = self._masker.era
-            settled = self._release(self._held, *self._search(self._held, final=True))
+            held = self._held + b"".join(self._pieces)
+            self._waiting, self._pieces = None, []
+            settled = self._release(held, *self._search(held, final=True))
         self._indexes = self._masker.indexes()
+        if self._waiting is not None:
+            if not final and self._waiting.goes_on(data):
+                self._pieces.append(data)
+                return settled
+            self._held += b"".join(self._pieces)
+            self._waiting, self._pieces = None, []
         if self._held:
             data = self._held + data
         return settled + self._release(data, *self._search(data, final=final))
@@ -103,6 +114,8 @@ class StreamMasker:
             return b"".join((*out, data[at:])) if out else data
         self._lead = escape_around(data, self._lead, cut)
         self._held = data[cut:]
+        if len(self._held) > WORTH_BYTES:
+            self._waiting = wait_for((form for index in self._indexes for form in index.large), self._held)
         out.append(data[at:cut])
         return b"".join(out)
 

@@ -30,13 +30,13 @@ LINE_BREAKS: Final = re.compile(rb"\r*\n[ \t]{0,32}")
 class View:
     """`source[start:end]` with every match of `pattern` replaced by `instead` (nothing, or one byte)."""
 
-    __slots__ = ("_at", "_end", "_instead", "_pattern", "_raw", "_source", "_start", "data")
+    __slots__ = ("_at", "_end", "_instead", "_pattern", "_raw", "_source", "data", "start")
 
     def __init__(
         self, source: bytes, pattern: re.Pattern[bytes], *, start: int = 0, end: int | None = None, instead: bytes = b""
     ) -> None:
         self._source, self._pattern, self._instead = source, pattern, instead
-        self._start, self._end = start, len(source) if end is None else end
+        self.start, self._end = start, len(source) if end is None else end
         self.data = pattern.sub(instead, source[start : self._end])
         self._at: list[int] = []
         self._raw: list[int] = []
@@ -50,13 +50,21 @@ class View:
         run = bisect_right(self._at, position) - 1
         return self._raw[run] + position - self._at[run]
 
+    def position(self, original: int) -> int:
+        """Return where the byte at `original` of the source stands in the view; of one left out, the next that stands."""
+        if not self._at:
+            self._map()
+        run = bisect_right(self._raw, original) - 1
+        position = self._at[run] + original - self._raw[run]
+        return min(position, self._at[run + 1]) if run + 1 < len(self._at) else position
+
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Return the part of the source that holds the view's bytes from `first` up to `last`, not empty."""
         return self.original(first), self.original(last - 1) + 1
 
     def roomiest(self, extra: int) -> int:
         """Return the smallest position behind which at most `extra` bytes are left out."""
-        if self._end - self._start - len(self.data) <= extra:
+        if self._end - self.start - len(self.data) <= extra:
             return 0
         low, high = 0, len(self.data)
         while low < high:
@@ -72,19 +80,19 @@ class View:
         # The pattern sees the same bytes as in __init__, so that an escape cut at `_end` is read the same way.
         position, at = 0, 0
         width = len(self._instead)
-        for match in self._pattern.finditer(self._source[self._start : self._end]):
+        for match in self._pattern.finditer(self._source[self.start : self._end]):
             first, last = match.span()
             if first > at:
                 self._at.append(position)
-                self._raw.append(self._start + at)
+                self._raw.append(self.start + at)
                 position += first - at
             if width:
                 self._at.append(position)
-                self._raw.append(self._start + first)
+                self._raw.append(self.start + first)
                 position += width
             at = last
         self._at.append(position)
-        self._raw.append(self._start + at)
+        self._raw.append(self.start + at)
 
 
 def has_unseen(data: bytes) -> bool:

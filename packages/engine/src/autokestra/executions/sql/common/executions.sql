@@ -55,10 +55,10 @@ VALUES (:execution_id, :task_id, :number, 'PENDING', :created_at);
 UPDATE attempt SET state = 'RUNNING', owner = :owner, claimed_at = :now
  WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND state = 'PENDING';
 
--- name: end_attempt(execution_id, task_id, number, owner, state, reason, message, exit_code, now, sealed, clear, shown)!
+-- name: end_attempt(execution_id, task_id, number, owner, state, reason, message, exit_code, now, sealed, clear, shown_sealed, shown_clear)!
 -- Only by the worker that claimed it, and once.
 UPDATE attempt SET state = :state, reason = :reason, message = :message, exit_code = :exit_code, finished_at = :now,
-       output_sealed = :sealed, output_clear = :clear, output_shown = :shown
+       output_sealed = :sealed, output_clear = :clear, shown_sealed = :shown_sealed, shown_clear = :shown_clear
  WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND owner = :owner AND state = 'RUNNING';
 
 -- name: lose_attempts(execution_id, now)!
@@ -67,12 +67,12 @@ UPDATE attempt SET state = 'LOST', reason = 'lost', finished_at = :now
 
 -- name: select_attempt(execution_id, task_id, number)^
 SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, created_at, claimed_at, finished_at,
-       output_shown AS shown
+       shown_sealed, shown_clear
   FROM attempt WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number;
 
 -- name: select_attempts(execution_id)
 SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, created_at, claimed_at, finished_at,
-       output_shown AS shown
+       shown_sealed, shown_clear
   FROM attempt WHERE execution_id = :execution_id ORDER BY task_id, number;
 
 -- name: select_output(execution_id, task_id)^

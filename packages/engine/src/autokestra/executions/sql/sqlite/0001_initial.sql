@@ -51,7 +51,8 @@ CREATE TABLE attempt (
   finished_at   INTEGER,
   output_sealed BLOB,
   output_clear  TEXT,
-  output_shown  TEXT,
+  shown_sealed  BLOB,                    -- the output masked, for people; it may hold what a task minted itself
+  shown_clear   TEXT,
   PRIMARY KEY (execution_id, task_id, number),
   FOREIGN KEY (execution_id, task_id) REFERENCES task_run (execution_id, task_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;

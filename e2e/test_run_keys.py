@@ -1,0 +1,74 @@
+"""A run and its key: what is lost or wrong is found before the first task, and outputs are sealed with it."""
+
+import json
+
+LOGIN = """\
+id: login
+secrets: [API_TOKEN]
+tasks:
+  - id: login
+    type: core/python.run
+    inputs:
+      script: |
+        open("ran.txt", "a").write("ran")
+        output = {"access": "minted-" + "token-0123456789", "with": "{{ secrets.API_TOKEN }}"}
+  - id: use
+    type: core/python.run
+    needs: [login]
+    inputs:
+      inputs: {token: "{{ tasks.login.output.access }}"}
+      script: |
+        assert inputs["token"] == "minted-" + "token-0123456789"
+        output = len(inputs["token"])
+"""
+MINTED = b"minted-token-0123456789"
+
+
+def databases(home):
+    return b"".join(file.read_bytes() for file in sorted(home.glob("state.db*")))
+
+
+def test_a_lost_key_is_found_before_any_task_starts(workflow, home, tmp_path):
+    workflow.ok("secrets", "set", "API_TOKEN", input="value-of-the-token")
+    (home / "secret.key").rename(tmp_path / "lost.key")
+    (tmp_path / "login.yaml").write_text(LOGIN)
+    done = workflow("run", tmp_path / "login.yaml")
+    assert 5 == done.returncode
+    assert done.stderr.startswith("error: no master key found for the secret store")
+    assert not (tmp_path / "ran.txt").exists()
+    (row,) = json.loads(workflow.ok("execution", "list", "--json"))
+    assert ("FAILED", "unreadable-secrets") == (row["state"], row["reason"])
+    assert not (home / "secret.key").exists()
+
+
+def test_a_wrong_key_is_found_before_any_task_starts(workflow, home, tmp_path):
+    workflow.ok("secrets", "set", "API_TOKEN", input="value-of-the-token")
+    (tmp_path / "login.yaml").write_text(LOGIN)
+    other = {"AUTOKESTRA_SECRET_KEY": "another passphrase than that"}
+    assert 6 == workflow("run", tmp_path / "login.yaml", env=other).returncode
+    assert not (tmp_path / "ran.txt").exists()
+
+
+def test_what_a_task_minted_itself_is_sealed_at_rest_and_shown_with_the_key_only(workflow, home, tmp_path):
+    workflow.ok("secrets", "set", "API_TOKEN", input="value-of-the-token")
+    (tmp_path / "login.yaml").write_text(LOGIN)
+    workflow.ok("run", tmp_path / "login.yaml")
+    assert MINTED not in databases(home)
+    shown = json.loads(workflow.ok("execution", "show", "latest", "--json"))
+    login, use = shown["tasks"]
+    assert {"access": MINTED.decode(), "with": "***SECRET***"} == login["attempts"][0]["output"]
+    assert len(MINTED) == use["attempts"][0]["output"]
+    (home / "secret.key").rename(tmp_path / "lost.key")
+    done = workflow("execution", "show", "latest", "--json")
+    assert 0 == done.returncode
+    assert "warning:" in done.stderr
+    assert json.loads(done.stdout)["tasks"][0]["attempts"][0]["output"] is None
+
+
+def test_without_a_key_outputs_beside_secrets_stay_in_memory(workflow, home, tmp_path):
+    (tmp_path / "login.yaml").write_text(LOGIN)
+    workflow.ok("run", tmp_path / "login.yaml", env={"API_TOKEN": "value-from-outside"})
+    assert MINTED not in databases(home)
+    assert not (home / "secrets.db").exists()
+    shown = json.loads(workflow.ok("execution", "show", "latest", "--json"))
+    assert [None, None] == [task["attempts"][0]["output"] for task in shown["tasks"]]
