@@ -4,9 +4,10 @@ Whoever drops, replays or edits rows without the key cannot make the journal agr
 hands its rows to a backend.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
-from autokestra_secrets.backends import PUT, Backend, Header, JournalRow, SecretRow
+from autokestra_secrets.backends import DELETE, PRUNE, PUT, Backend, Header, JournalRow, SecretRow
 from autokestra_secrets.encryption import check_mac, encode_fields, mac
 from autokestra_secrets.errors import DamagedError
 
@@ -28,6 +29,20 @@ def genuine(name: str, row: SecretRow | None, entry: JournalRow | None) -> Secre
             hint=VERIFY_HINT,
         )
     return row
+
+
+def written(entries: Iterable[JournalRow]) -> dict[str, dict[int, bytes]]:
+    """Return the versions that each secret must have after `entries`, with the tags of their rows (R19)."""
+    secrets: dict[str, dict[int, bytes]] = {}
+    for entry in entries:
+        if entry.operation == PUT:
+            secrets.setdefault(entry.name, {})[entry.version] = entry.tag
+        elif entry.operation == PRUNE:
+            kept = secrets.get(entry.name, {})
+            secrets[entry.name] = {version: tag for version, tag in kept.items() if version > entry.version}
+        elif entry.operation == DELETE:
+            secrets.pop(entry.name, None)
+    return secrets
 
 
 def first_link(key: bytes, header: Header) -> bytes:
@@ -76,7 +91,7 @@ class JournalWriter:
 
     def __init__(self, backend: Backend, key: bytes, header: Header, *, at: int) -> None:
         self._backend = backend
-        self._key = key
+        self.key = key
         self.header = header
         self.at = at
         self.removed = False
@@ -85,7 +100,7 @@ class JournalWriter:
         """Append one row and chain it to those before."""
         row = JournalRow(self.header.generation + 1, self.at, operation, name, version, tag)
         self._backend.put_journal(row)
-        link = next_link(self._key, self.header.journal_mac, row)
+        link = next_link(self.key, self.header.journal_mac, row)
         self.header = self.header._replace(generation=row.generation, journal_mac=link)
 
     def append_removal(self, operation: str, name: str, version: int) -> None:

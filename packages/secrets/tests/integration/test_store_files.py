@@ -375,7 +375,7 @@ def test_a_full_disk_changes_nothing(tmp_path):
     with open_store(filled(tmp_path / "store.db")) as store:
         store.set("B", "value of B")
         # SQLite itself says "full" here, as it does when the file system is.
-        store._backend._file._connection.execute("PRAGMA max_page_count = 1")
+        store._session.backend._file._connection.execute("PRAGMA max_page_count = 1")
         before = store.list()
         with pytest.raises(StoreUnavailableError, match=r"no space left .* nothing was changed") as caught:
             store.set_many({f"N{number}": "x" * 1000 for number in range(100)})

@@ -127,6 +127,10 @@ class Backend(Protocol):
         """Return the newest version of a secret and the last journal row that wrote or deleted it, from one moment."""
         ...
 
+    def version(self, name: str, version: int) -> tuple[SecretRow | None, JournalRow | None]:
+        """Return one version of a secret and the last journal row that wrote or removed it, from one moment."""
+        ...
+
     def newest(self, name: str) -> int:
         """Return the highest version that rows or journal know of a secret, 0 when it does not exist.
 
@@ -146,8 +150,12 @@ class Backend(Protocol):
         """Return what is readable about the current version of every secret, sorted by name."""
         ...
 
-    def journal(self) -> Iterable[JournalRow]:
-        """Return the journal in order."""
+    def history(self, name: str) -> list[MetadataRow]:
+        """Return what is readable about the kept versions of a secret, oldest first."""
+        ...
+
+    def journal(self, name: str | None = None) -> Iterable[JournalRow]:
+        """Return the journal in order, or its rows under one name."""
         ...
 
     def put_header(self, header: Header) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from autokestra_secrets.backends import DELETE, PUT, Header, JournalRow, MetadataRow, SecretRow, SlotRow
+from autokestra_secrets.backends import DELETE, PRUNE, PUT, Header, JournalRow, MetadataRow, SecretRow, SlotRow
 
 
 class MemoryBackend:
@@ -56,6 +56,18 @@ class MemoryBackend:
         versions = self._secrets.get(name)
         return versions[-1] if versions else None, self._last.get(name)
 
+    def version(self, name: str, version: int) -> tuple[SecretRow | None, JournalRow | None]:
+        """Return one version of a secret and the last journal row that wrote or removed it."""
+        rows = [row for row in self._secrets.get(name, ()) if row.version == version]
+        entries = [
+            entry
+            for entry in self.journal(name)
+            if entry.operation == DELETE
+            or (entry.operation == PUT and entry.version == version)
+            or (entry.operation == PRUNE and entry.version >= version)
+        ]
+        return rows[0] if rows else None, entries[-1] if entries else None
+
     def newest(self, name: str) -> int:
         """Return the highest version that rows or journal know of a secret, 0 when it does not exist."""
         row, entry = self.current(name)
@@ -71,15 +83,15 @@ class MemoryBackend:
 
     def metadata(self) -> list[MetadataRow]:
         """Return what is readable about the current version of every secret, sorted by name."""
-        newest = (self._secrets[name][-1] for name in sorted(self._secrets))
-        return [
-            MetadataRow(row.name, row.version, row.state, row.created_at, row.updated_at, row.metadata)
-            for row in newest
-        ]
+        return [_without_value(self._secrets[name][-1]) for name in sorted(self._secrets)]
 
-    def journal(self) -> Iterable[JournalRow]:
-        """Return the journal in order."""
-        return list(self._journal)
+    def history(self, name: str) -> list[MetadataRow]:
+        """Return what is readable about the kept versions of a secret, oldest first."""
+        return [_without_value(row) for row in self._secrets.get(name, ())]
+
+    def journal(self, name: str | None = None) -> Iterable[JournalRow]:
+        """Return the journal in order, or its rows under one name."""
+        return [row for row in self._journal if name is None or row.name == name]
 
     def put_header(self, header: Header) -> None:
         """Write or replace the header."""
@@ -114,3 +126,7 @@ class MemoryBackend:
 
     def close(self) -> None:
         """Keep the rows: a store that is opened again on this backend finds them."""
+
+
+def _without_value(row: SecretRow) -> MetadataRow:
+    return MetadataRow(row.name, row.version, row.state, row.created_at, row.updated_at, row.metadata)

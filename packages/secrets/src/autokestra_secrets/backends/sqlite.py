@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Any, Final
 
 from autokestra_secrets.backends import Header, JournalRow, MetadataRow, SecretRow, SlotRow, typed
 from autokestra_secrets.backends.sqlite_file import BUSY_TIMEOUT, SQLiteFile
@@ -30,12 +30,27 @@ _CURRENT: Final = """
     LEFT JOIN journal j ON j.generation =
         (SELECT max(generation) FROM journal WHERE name = ?1 AND operation IN ('put', 'delete'))
 """
+_VERSION: Final = """
+    SELECT s.name, s.version, s.state, s.key_id, s.created_at, s.updated_at, s.metadata, s.iv, s.auth_tag,
+           s.encrypted_value, j.generation, j.at, j.operation, j.name, j.version, j.tag
+    FROM (SELECT ?1 AS name)
+    LEFT JOIN secrets s ON s.name = ?1 AND s.version = ?2
+    LEFT JOIN journal j ON j.generation =
+        (SELECT max(generation) FROM journal WHERE name = ?1 AND (operation = 'delete'
+         OR (operation = 'put' AND version = ?2) OR (operation = 'prune' AND version >= ?2)))
+"""
 _METADATA: Final = """
     SELECT name, version, state, created_at, updated_at, metadata FROM secrets s
     WHERE version = (SELECT max(version) FROM secrets WHERE name = s.name) ORDER BY name
 """
+_HISTORY: Final = """
+    SELECT name, version, state, created_at, updated_at, metadata FROM secrets WHERE name = ? ORDER BY version
+"""
 _NAMES: Final = "SELECT DISTINCT name FROM secrets"
 _JOURNAL: Final = "SELECT generation, at, operation, name, version, tag FROM journal ORDER BY generation"
+_JOURNAL_OF: Final = (
+    "SELECT generation, at, operation, name, version, tag FROM journal WHERE name = ? ORDER BY generation"
+)
 _PUT_HEADER: Final = "INSERT OR REPLACE INTO header VALUES (1, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_SLOT: Final = "INSERT INTO key_slots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_VERSION: Final = "INSERT INTO secrets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -84,15 +99,11 @@ class SQLiteBackend:
 
     def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
         """Return the newest version of a secret and the last journal row that wrote or deleted it."""
-        rows = self._file.select(_CURRENT, (name,))
-        if not rows:
-            return None, None
-        columns = len(SecretRow._fields)
-        secret, entry = rows[0][:columns], rows[0][columns:]
-        return (
-            None if secret[0] is None else typed(SecretRow, secret),
-            None if entry[0] is None else typed(JournalRow, entry),
-        )
+        return _row_and_entry(self._file.select(_CURRENT, (name,)))
+
+    def version(self, name: str, version: int) -> tuple[SecretRow | None, JournalRow | None]:
+        """Return one version of a secret and the last journal row that wrote or removed it."""
+        return _row_and_entry(self._file.select(_VERSION, (name, version)))
 
     def newest(self, name: str) -> int:
         """Return the highest version that rows or journal know of a secret, 0 when it does not exist."""
@@ -111,9 +122,14 @@ class SQLiteBackend:
         """Return what is readable about the current version of every secret, sorted by name."""
         return [typed(MetadataRow, row) for row in self._file.select(_METADATA)]
 
-    def journal(self) -> Iterable[JournalRow]:
-        """Return the journal in order."""
-        return [typed(JournalRow, row) for row in self._file.select(_JOURNAL)]
+    def history(self, name: str) -> list[MetadataRow]:
+        """Return what is readable about the kept versions of a secret, oldest first."""
+        return [typed(MetadataRow, row) for row in self._file.select(_HISTORY, (name,))]
+
+    def journal(self, name: str | None = None) -> Iterable[JournalRow]:
+        """Return the journal in order, or its rows under one name."""
+        rows = self._file.select(_JOURNAL) if name is None else self._file.select(_JOURNAL_OF, (name,))
+        return [typed(JournalRow, row) for row in rows]
 
     def put_header(self, header: Header) -> None:
         """Write or replace the header."""
@@ -146,3 +162,14 @@ class SQLiteBackend:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _row_and_entry(rows: list[tuple[Any, ...]]) -> tuple[SecretRow | None, JournalRow | None]:
+    if not rows:
+        return None, None
+    columns = len(SecretRow._fields)
+    secret, entry = rows[0][:columns], rows[0][columns:]
+    return (
+        None if secret[0] is None else typed(SecretRow, secret),
+        None if entry[0] is None else typed(JournalRow, entry),
+    )
