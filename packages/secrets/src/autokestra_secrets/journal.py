@@ -7,7 +7,19 @@ hands its rows to a backend.
 from collections.abc import Iterable
 from typing import Final
 
-from autokestra_secrets.backends import DELETE, PRUNE, PUT, Backend, Header, JournalRow, SecretRow
+from autokestra_secrets.backends import (
+    DELETE,
+    KEY_FORGET,
+    KEY_RETIRE,
+    PRUNE,
+    PUT,
+    SLOT_ADD,
+    SLOT_REMOVE,
+    Backend,
+    Header,
+    JournalRow,
+    SecretRow,
+)
 from autokestra_secrets.encryption import check_mac, encode_fields, mac
 from autokestra_secrets.errors import DamagedError
 
@@ -43,6 +55,38 @@ def written(entries: Iterable[JournalRow]) -> dict[str, dict[int, bytes]]:
         elif entry.operation == DELETE:
             secrets.pop(entry.name, None)
     return secrets
+
+
+def written_slots(entries: Iterable[JournalRow]) -> dict[int, bytes]:
+    """Return the key slots that there must be after `entries`, with the tags of their rows (R19)."""
+    slots: dict[int, bytes] = {}
+    for entry in entries:
+        if entry.operation == SLOT_ADD:
+            slots[entry.version] = entry.tag
+        elif entry.operation == SLOT_REMOVE:
+            slots.pop(entry.version, None)
+    return slots
+
+
+def written_retired(entries: Iterable[JournalRow]) -> dict[str, bytes]:
+    """Return the retired keys that there must be after `entries`, by id in hex, with the tags of their rows (R19)."""
+    retired: dict[str, bytes] = {}
+    for entry in entries:
+        if entry.operation == KEY_RETIRE:
+            retired[entry.name] = entry.tag
+        elif entry.operation == KEY_FORGET:
+            retired.pop(entry.name, None)
+    return retired
+
+
+def chain_end(key: bytes, header: Header, entries: Iterable[JournalRow]) -> tuple[int, bytes]:
+    """Return generation and MAC at the end of the chain of `entries`, stopping where a generation is missing."""
+    generation, link = header.journal_base, first_link(key, header)
+    for entry in entries:
+        if entry.generation != generation + 1:
+            break
+        generation, link = entry.generation, next_link(key, link, entry)
+    return generation, link
 
 
 def first_link(key: bytes, header: Header) -> bytes:
@@ -102,6 +146,14 @@ class JournalWriter:
         self._backend.put_journal(row)
         link = next_link(self.key, self.header.journal_mac, row)
         self.header = self.header._replace(generation=row.generation, journal_mac=link)
+
+    def restart(self, key: bytes, header: Header) -> None:
+        """Begin a new chain under another key, at the generation that the old one has reached."""
+        self._backend.clear_journal()
+        base = header._replace(journal_base=self.header.generation, generation=self.header.generation)
+        self.key = key
+        self.header = base._replace(journal_mac=first_link(key, base))
+        self.removed = True
 
     def append_removal(self, operation: str, name: str, version: int) -> None:
         """Append that the versions of a name up to `version` were removed."""

@@ -9,7 +9,7 @@ from threading import RLock
 from typing import NamedTuple
 
 from autokestra_secrets.backends import SLOT_ADD, Backend, Header, SecretRow
-from autokestra_secrets.errors import DamagedError
+from autokestra_secrets.errors import DamagedError, StoreUnavailableError
 from autokestra_secrets.journal import JournalWriter, check_header, genuine, seal_header
 from autokestra_secrets.keyring import Keyring, create_store, unlock_store
 from autokestra_secrets.masterkey import MasterKeyProvider
@@ -57,10 +57,13 @@ class Session:
             yield self.backend
 
     @contextmanager
-    def writing(self) -> Iterator[Writing]:
-        """Hold the writer's lock of the store, and write the header when all has gone well (R16)."""
+    def writing(self, *, create: bool = True) -> Iterator[Writing]:
+        """Hold the writer's lock of the store, and write the header when all has gone well (R16).
+
+        Creates the store if need be, or, without `create`, raises StoreUnavailableError.
+        """
         with self.using() as backend:
-            self._prepare()
+            self._prepare(create=create)
             with backend.transaction():
                 header = self.header()
                 header, keyring = self._create() if header is None else (header, self.unlock(header))
@@ -135,7 +138,7 @@ class Session:
 
     # -- the beginning of a write -------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, create: bool) -> None:
         """Find out what can fail, and do what is slow, before a file is created or others are locked out."""
         if not self.backend.exists():
             header = None
@@ -144,6 +147,11 @@ class Session:
                 header = self.header()
                 if header is not None:
                     self.unlock(header)
+        if header is None and not create:
+            raise StoreUnavailableError(
+                f"there is no secret store at {self.location} yet",
+                hint="create it by storing a secret: workflow secrets set NAME",
+            )
         if header is None and not (self.backend.may_mint and self.keys.absent):
             self.keys.load()
 

@@ -34,15 +34,16 @@ def seal_slot(
     kind: str,
     created_at: int,
     random: Callable[[int], bytes],
+    salt: bytes = b"",
 ) -> SlotRow:
-    """Return a slot in which `master_key` wraps `data_key`. Costs one derivation."""
+    """Return a slot in which `master_key` wraps `data_key`. Costs one derivation, none for a `salt` used before."""
     empty = SlotRow(
         slot=slot,
         label=label,
         kind=kind,
         key_id=header.key_id,
         created_at=created_at,
-        salt=random(SALT_BYTES),
+        salt=salt or random(SALT_BYTES),
         iterations=master_key.iterations,
         iv=b"",
         wrapped_key=b"",
@@ -96,6 +97,15 @@ def check_slot(slot: SlotRow, header: Header) -> None:
             f"{ITERATIONS_MIN:,} to {ITERATIONS_MAX:,} are allowed",
             hint="restore the store from a backup",
         )
+
+
+def is_whole(slot: SlotRow, header: Header) -> bool:
+    """Return whether `check_slot` finds nothing wrong."""
+    try:
+        check_slot(slot, header)
+    except DamagedError:
+        return False
+    return True
 
 
 def _slot_aad(slot: SlotRow, header: Header) -> bytes:

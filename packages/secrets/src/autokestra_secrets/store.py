@@ -32,6 +32,8 @@ from autokestra_secrets.versions import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from autokestra_secrets.keyslots import KeySlots
+
 __all__ = ["OutputCipher", "SecretMetadata", "SecretStore"]
 
 Listing: TypeAlias = list[SecretMetadata]  # inside the class, `list` is a method
@@ -80,6 +82,13 @@ class SecretStore:
     def location(self) -> str:
         """Where the store is, for messages."""
         return self._session.location
+
+    @property
+    def keys(self) -> "KeySlots":
+        """The key slots: which keys open this store, and the way to change them."""
+        from autokestra_secrets.keyslots import KeySlots  # noqa: PLC0415  # reading a secret needs none of it
+
+        return KeySlots(self._session)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -139,7 +148,7 @@ class SecretStore:
         """
         with self._session.using() as backend, backend.snapshot():
             header = self._session.header()
-            return None if header is None else self._session.unlock(header).output_cipher()
+            return None if header is None else self._session.unlock(header).output_cipher(backend.retired())
 
     # -- writing ------------------------------------------------------------------------------------------------
 

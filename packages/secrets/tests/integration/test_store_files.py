@@ -110,7 +110,7 @@ def test_the_file_is_set_up_for_durable_writes_and_zeroed_deletes(tmp_path):
     with backend.transaction():
         pass
     connection = backend._file._connection
-    for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1), ("user_version", 1)):
+    for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1), ("user_version", 2)):
         assert (expected,) == connection.execute(f"PRAGMA {pragma}").fetchone()
     assert (10_000,) == connection.execute("PRAGMA busy_timeout").fetchone()
     backend.close()
@@ -138,6 +138,21 @@ def test_the_columns_are_those_that_are_documented(tmp_path):
         columns["key_slots"]
     )
     assert {"generation", "operation", "name", "version", "tag"} <= set(columns["journal"])
+
+
+def test_a_store_of_the_first_schema_is_read_as_it_is_and_brought_up_to_date_by_the_next_write(tmp_path):
+    path = filled(tmp_path / "store.db")
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE retired_keys")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with open_store(path) as store:
+        blob = store.output_cipher().seal(b"output", context=("e", "t"))
+        assert "value of A" == store.get("A").reveal()
+        assert 1 == store._session.backend._file.schema_version()
+        store.keys.reencrypt()
+        assert 2 == store._session.backend._file.schema_version()
+        assert b"output" == store.output_cipher().open(blob, context=("e", "t"))
 
 
 # -- where a store is ---------------------------------------------------------------------------------------------
@@ -251,7 +266,7 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
     connection = sqlite3.connect(filled(tmp_path / "store.db"))
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    everywhere(tmp_path / "store.db", UnknownFormatError, "schema version 99, expected at most 1")
+    everywhere(tmp_path / "store.db", UnknownFormatError, "schema version 99, expected at most 2")
 
 
 def test_a_store_whose_pages_are_damaged_is_said_so(tmp_path):

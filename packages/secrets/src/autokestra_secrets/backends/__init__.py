@@ -15,6 +15,8 @@ PRUNE: Final = "prune"  # the versions up to and including `version` were remove
 DELETE: Final = "delete"  # all versions of a name were removed; `version` was the newest
 SLOT_ADD: Final = "slot-add"  # `name` is the slot's label, `version` its number, `tag` its auth tag
 SLOT_REMOVE: Final = "slot-remove"  # likewise, with an empty tag
+KEY_RETIRE: Final = "key-retire"  # `name` is the retired data key's id in hex, `tag` the auth tag of its row
+KEY_FORGET: Final = "key-forget"  # likewise, with an empty tag
 
 
 class Header(NamedTuple):
@@ -47,6 +49,17 @@ class SlotRow(NamedTuple):
     wrapped_key: bytes
     auth_tag: bytes
     checksum: bytes
+
+
+class RetiredRow(NamedTuple):
+    """A data key of former times, wrapped under the data key `wrapped_by`. Times are microseconds UTC."""
+
+    key_id: bytes
+    wrapped_by: bytes
+    retired_at: int
+    iv: bytes
+    wrapped_key: bytes
+    auth_tag: bytes
 
 
 class SecretRow(NamedTuple):
@@ -123,6 +136,10 @@ class Backend(Protocol):
         """Return the key slots in the order of their numbers."""
         ...
 
+    def retired(self) -> list[RetiredRow]:
+        """Return the retired data keys, oldest first."""
+        ...
+
     def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
         """Return the newest version of a secret and the last journal row that wrote or deleted it, from one moment."""
         ...
@@ -170,6 +187,14 @@ class Backend(Protocol):
         """Remove a key slot."""
         ...
 
+    def put_retired(self, row: RetiredRow) -> None:
+        """Add a retired data key."""
+        ...
+
+    def remove_retired(self) -> None:
+        """Remove all retired data keys."""
+        ...
+
     def put_secret(self, row: SecretRow) -> None:
         """Add a version of a secret."""
         ...
@@ -182,6 +207,10 @@ class Backend(Protocol):
         """Append to the journal."""
         ...
 
+    def clear_journal(self) -> None:
+        """Remove all rows of the journal, before a new chain begins."""
+        ...
+
     def purge(self) -> None:
         """After the commit of a removal: leave no copy of removed rows in any file, as far as readers allow."""
         ...
@@ -191,10 +220,11 @@ class Backend(Protocol):
         ...
 
 
-_Row = TypeVar("_Row", Header, SlotRow, SecretRow, MetadataRow, JournalRow)
+_Row = TypeVar("_Row", Header, SlotRow, RetiredRow, SecretRow, MetadataRow, JournalRow)
 
 _TYPES: dict[type[Any], tuple[type[Any], ...]] = {
-    row: tuple(row.__annotations__.values()) for row in (Header, SlotRow, SecretRow, MetadataRow, JournalRow)
+    row: tuple(row.__annotations__.values())
+    for row in (Header, SlotRow, RetiredRow, SecretRow, MetadataRow, JournalRow)
 }
 
 

@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from autokestra_secrets.backends import DELETE, PRUNE, PUT, Header, JournalRow, MetadataRow, SecretRow, SlotRow
+from autokestra_secrets.backends import (
+    DELETE,
+    PRUNE,
+    PUT,
+    Header,
+    JournalRow,
+    MetadataRow,
+    RetiredRow,
+    SecretRow,
+    SlotRow,
+)
 
 
 class MemoryBackend:
@@ -15,6 +25,7 @@ class MemoryBackend:
         self._location = location
         self._header: Header | None = None
         self._slots: dict[int, SlotRow] = {}
+        self._retired: list[RetiredRow] = []
         self._secrets: dict[str, tuple[SecretRow, ...]] = {}  # oldest version first, never empty
         self._last: dict[str, JournalRow] = {}  # the last row that wrote or deleted a name
         self._journal: list[JournalRow] = []
@@ -31,11 +42,18 @@ class MemoryBackend:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Undo everything that was done inside if an exception passes."""
-        before = (self._header, self._slots.copy(), self._secrets.copy(), self._last.copy(), self._journal.copy())
+        before = (
+            self._header,
+            self._slots.copy(),
+            self._retired.copy(),
+            self._secrets.copy(),
+            self._last.copy(),
+            self._journal.copy(),
+        )
         try:
             yield
         except BaseException:
-            self._header, self._slots, self._secrets, self._last, self._journal = before
+            self._header, self._slots, self._retired, self._secrets, self._last, self._journal = before
             raise
 
     @contextmanager
@@ -50,6 +68,10 @@ class MemoryBackend:
     def slots(self) -> list[SlotRow]:
         """Return the key slots in the order of their numbers."""
         return [self._slots[slot] for slot in sorted(self._slots)]
+
+    def retired(self) -> list[RetiredRow]:
+        """Return the retired data keys, oldest first."""
+        return self._retired.copy()
 
     def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
         """Return the newest version of a secret and the last journal row that wrote or deleted it."""
@@ -105,6 +127,14 @@ class MemoryBackend:
         """Remove a key slot."""
         del self._slots[slot]
 
+    def put_retired(self, row: RetiredRow) -> None:
+        """Add a retired data key."""
+        self._retired.append(row)
+
+    def remove_retired(self) -> None:
+        """Remove all retired data keys."""
+        self._retired.clear()
+
     def put_secret(self, row: SecretRow) -> None:
         """Add a version of a secret, newer than those that are there."""
         self._secrets[row.name] = (*self._secrets.get(row.name, ()), row)
@@ -120,6 +150,11 @@ class MemoryBackend:
         self._journal.append(row)
         if row.operation in (PUT, DELETE):
             self._last[row.name] = row
+
+    def clear_journal(self) -> None:
+        """Remove all rows of the journal."""
+        self._journal.clear()
+        self._last.clear()
 
     def purge(self) -> None:
         """Do nothing: there is no file."""

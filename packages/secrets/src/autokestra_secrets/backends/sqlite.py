@@ -4,13 +4,17 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from autokestra_secrets.backends import Header, JournalRow, MetadataRow, SecretRow, SlotRow, typed
+from autokestra_secrets.backends import Header, JournalRow, MetadataRow, RetiredRow, SecretRow, SlotRow, typed
 from autokestra_secrets.backends.sqlite_file import BUSY_TIMEOUT, SQLiteFile
+from autokestra_secrets.backends.sqlite_schema import RETIRED_KEYS_VERSION
 
 _HEADER: Final = "SELECT format, store_id, key_id, generation, journal_base, journal_mac, header_mac FROM header"
 _SLOTS: Final = (
     "SELECT id, label, kind, key_id, created_at, salt, iterations, iv, wrapped_key, auth_tag, checksum"
     " FROM key_slots ORDER BY id"
+)
+_RETIRED: Final = (
+    "SELECT key_id, wrapped_by, retired_at, iv, wrapped_key, auth_tag FROM retired_keys ORDER BY retired_at, rowid"
 )
 _NEWEST: Final = """
     SELECT max(ifnull((SELECT max(CAST(version AS INTEGER)) FROM secrets WHERE name = ?1), 0),
@@ -53,8 +57,11 @@ _JOURNAL_OF: Final = (
 )
 _PUT_HEADER: Final = "INSERT OR REPLACE INTO header VALUES (1, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_SLOT: Final = "INSERT INTO key_slots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_RETIRED: Final = "INSERT INTO retired_keys VALUES (?, ?, ?, ?, ?, ?)"
+_REMOVE_RETIRED: Final = "DELETE FROM retired_keys"
 _PUT_VERSION: Final = "INSERT INTO secrets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_JOURNAL: Final = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)"
+_CLEAR_JOURNAL: Final = "DELETE FROM journal"
 _REMOVE_SLOT: Final = "DELETE FROM key_slots WHERE id = ?"
 _REMOVE_VERSIONS: Final = "DELETE FROM secrets WHERE name = ? AND (version <= ? OR typeof(version) <> 'integer')"
 
@@ -96,6 +103,12 @@ class SQLiteBackend:
     def slots(self) -> list[SlotRow]:
         """Return the key slots in the order of their numbers."""
         return [typed(SlotRow, row) for row in self._file.select(_SLOTS)]
+
+    def retired(self) -> list[RetiredRow]:
+        """Return the retired data keys, oldest first."""
+        if self._file.schema_version() < RETIRED_KEYS_VERSION:
+            return []
+        return [typed(RetiredRow, row) for row in self._file.select(_RETIRED)]
 
     def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
         """Return the newest version of a secret and the last journal row that wrote or deleted it."""
@@ -143,6 +156,14 @@ class SQLiteBackend:
         """Remove a key slot."""
         self._file.execute(_REMOVE_SLOT, (slot,))
 
+    def put_retired(self, row: RetiredRow) -> None:
+        """Add a retired data key."""
+        self._file.execute(_PUT_RETIRED, row)
+
+    def remove_retired(self) -> None:
+        """Remove all retired data keys."""
+        self._file.execute(_REMOVE_RETIRED)
+
     def put_secret(self, row: SecretRow) -> None:
         """Add a version of a secret."""
         self._file.execute(_PUT_VERSION, row)
@@ -154,6 +175,10 @@ class SQLiteBackend:
     def put_journal(self, row: JournalRow) -> None:
         """Append to the journal."""
         self._file.execute(_PUT_JOURNAL, row)
+
+    def clear_journal(self) -> None:
+        """Remove all rows of the journal."""
+        self._file.execute(_CLEAR_JOURNAL)
 
     def purge(self) -> None:
         """Leave no removed row in the file or its WAL: the pages are zeroed already, the WAL is emptied here."""

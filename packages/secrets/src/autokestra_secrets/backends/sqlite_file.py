@@ -98,6 +98,11 @@ class SQLiteFile:
             if connection.in_transaction:
                 self.execute("ROLLBACK")
 
+    def schema_version(self) -> int:
+        """Return how many migrations the file has seen; 0 when there is no file yet."""
+        rows = self.select("PRAGMA user_version")
+        return int(rows[0][0]) if rows else 0
+
     def empty_wal(self) -> None:
         """Move the zeroed pages from the WAL to the file and truncate the WAL, waiting for readers as for a writer."""
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -221,7 +226,7 @@ class SQLiteFile:
             ) from None
 
     def _migrate(self) -> None:
-        version = self.select("PRAGMA user_version")[0][0]
+        version = self.schema_version()
         for statement in (statement for step in MIGRATIONS[version:] for statement in step):
             self.execute(statement)
         if version < len(MIGRATIONS):
