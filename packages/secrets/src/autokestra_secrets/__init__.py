@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         WrongKeyError,
     )
     from autokestra_secrets.home import home_directory, make_home
+    from autokestra_secrets.keyslots import KeySlot, KeySlots
     from autokestra_secrets.masking.encodings import maskability
     from autokestra_secrets.masking.logs import install_log_masking, masked_stdio
     from autokestra_secrets.masking.masker import SecretMasker
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from autokestra_secrets.resolver import SecretResolver, SecretScope
     from autokestra_secrets.store import OutputCipher, SecretMetadata, SecretStore
     from autokestra_secrets.templates import Reference, check_template, find_references, resolve_templates
+    from autokestra_secrets.verification import Problem, Report
 
 _ROOMS = {
     "encryption": ("Sealed", "SecretEncryption", "derive_key"),
@@ -65,6 +67,7 @@ _ROOMS = {
         "WrongKeyError",
     ),
     "home": ("home_directory", "make_home"),
+    "keyslots": ("KeySlot", "KeySlots"),
     "masking.encodings": ("maskability",),
     "masking.logs": ("install_log_masking", "masked_stdio"),
     "masking.masker": ("SecretMasker",),
@@ -74,6 +77,7 @@ _ROOMS = {
     "resolver": ("SecretResolver", "SecretScope"),
     "store": ("OutputCipher", "SecretMetadata", "SecretStore"),
     "templates": ("Reference", "check_template", "find_references", "resolve_templates"),
+    "verification": ("Problem", "Report"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -91,7 +95,9 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "InvalidSecretValueError",
     "KeyDescription",
     "KeyMissingError",
+    "KeySlot",
     "KeySlotNotFoundError",
+    "KeySlots",
     "make_home",
     "maskability",
     "masked_stdio",
@@ -100,7 +106,9 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "MissingSecretsError",
     "OutputCipher",
     "PermissionRefusedError",
+    "Problem",
     "Reference",
+    "Report",
     "resolve_templates",
     "RolledBackError",
     "Sealed",

@@ -118,6 +118,14 @@ class Keyring:
             "autokestra retired key", FORMAT, self.store_id, row.key_id, row.wrapped_by, row.retired_at
         )
 
+    def wrote(self, header: Header) -> bool:
+        """Return whether a holder of this data key wrote the header."""
+        try:
+            check_header(self.journal_key, header)
+        except DamagedError:
+            return False
+        return True
+
     def _subkey(self, purpose: str) -> bytes:
         return derive_subkey(self._data_key, store_id=self.store_id, purpose=purpose)
 
@@ -182,10 +190,24 @@ def unlock_store(
     location: str,
     random: Callable[[int], bytes],
 ) -> Keyring:
+    """Return the keys of a store whose header is genuine. Raises what `open_keyring` raises, and DamagedError."""
+    keyring = open_keyring(header, slots, keys, location=location, random=random)
+    check_header(keyring.journal_key, header)
+    return keyring
+
+
+def open_keyring(
+    header: Header,
+    slots: Sequence[SlotRow],
+    keys: MasterKeyProvider,
+    *,
+    location: str,
+    random: Callable[[int], bytes],
+) -> Keyring:
     """Return the keys of a store, found with the master key that `keys` loads. Costs a derivation for each slot tried.
 
-    Raises UnknownFormatError, KeyMissingError, what loading the key raises, WrongKeyError (which says so when a
-    later key source would open the store), or DamagedError when header or slots are.
+    The header is not believed yet. Raises UnknownFormatError, KeyMissingError, what loading the key raises,
+    WrongKeyError (which says so when a later key source would open the store), or DamagedError when slots are.
     """
     if header.format != FORMAT:
         raise UnknownFormatError(
@@ -203,9 +225,7 @@ def unlock_store(
     data_key = open_slots(slots, master_key, header=header)
     if data_key is None:
         raise _wrong_key(header, slots, keys, master_key, location)
-    keyring = Keyring(data_key, header=header, random=random)
-    check_header(keyring.journal_key, header)
-    return keyring
+    return Keyring(data_key, header=header, random=random)
 
 
 def _wrong_key(

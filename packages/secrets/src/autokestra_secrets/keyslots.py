@@ -161,7 +161,7 @@ class KeySlots:
                 key, header=header, slot=number, label=label, kind=kind, created_at=journal.at, salt=salt
             )
             backend.put_slot(row)
-            journal.append(SLOT_ADD, row.label, row.slot, row.auth_tag)
+            journal.append(SLOT_ADD, row.label, row.slot, row.checksum)
         return _shown(row, current=None)._replace(current=self._at_hand() == key)
 
     def _at_hand(self) -> MasterKey | None:

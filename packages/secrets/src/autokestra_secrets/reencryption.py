@@ -11,7 +11,7 @@ from autokestra_secrets.journal import VERIFY_HINT, chain_end, written, written_
 from autokestra_secrets.keyring import change_data_key
 from autokestra_secrets.keytext import MasterKey
 from autokestra_secrets.session import Writing
-from autokestra_secrets.slots import is_whole, open_slots
+from autokestra_secrets.slots import is_whole, open_slots, slot_tags
 
 
 def reencrypt(
@@ -50,7 +50,7 @@ def reencrypt(
                 created_at=slot.created_at,
             )
             backend.put_slot(wrapped)
-            journal.append(SLOT_ADD, wrapped.label, wrapped.slot, wrapped.auth_tag)
+            journal.append(SLOT_ADD, wrapped.label, wrapped.slot, wrapped.checksum)
     backend.remove_retired()
     for old in (*(keyring.retire_again(row, former) for row in retired), keyring.retire(former, at=journal.at)):
         backend.put_retired(old)
@@ -86,7 +86,8 @@ def _check_all(
     """Raise DamagedError unless journal, slots and retired keys are those that were written."""
     if chain_end(key, header, entries) != (header.generation, header.journal_mac):
         raise _not_as_written("its journal is")
-    if written_slots(entries) != {slot.slot: slot.auth_tag for slot in slots}:
+    tags = written_slots(entries)
+    if set(tags) != {slot.slot for slot in slots} or any(tags[slot.slot] not in slot_tags(slot) for slot in slots):
         raise _not_as_written("its key slots are")
     if written_retired(entries) != {row.key_id.hex(): row.auth_tag for row in backend.retired()}:
         raise _not_as_written("its retired keys are")

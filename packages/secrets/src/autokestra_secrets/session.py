@@ -4,12 +4,13 @@ What is read or written inside the frame is the matter of `store` and of the roo
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import NamedTuple
 
+from autokestra_secrets.anchors import Anchor, Anchors, is_older
 from autokestra_secrets.backends import SLOT_ADD, Backend, Header, SecretRow
-from autokestra_secrets.errors import DamagedError, StoreUnavailableError
+from autokestra_secrets.errors import DamagedError, RolledBackError, StoreUnavailableError
 from autokestra_secrets.journal import JournalWriter, check_header, genuine, seal_header
 from autokestra_secrets.keyring import Keyring, create_store, unlock_store
 from autokestra_secrets.masterkey import MasterKeyProvider
@@ -34,11 +35,18 @@ class Session:
         *,
         clock: Callable[[], int],
         random: Callable[[int], bytes],
+        anchors: Anchors | None = None,
+        notify: Callable[[str], None] | None = None,
+        accept_rollback: bool = False,
     ) -> None:
         self.backend = backend
         self.keys = keys
         self.clock = clock
         self.random = random
+        self.anchors = anchors
+        self._notify = notify
+        self._accept_rollback = accept_rollback
+        self._watched = anchors is None or accept_rollback
         self._lock = RLock()  # one connection, many threads
         self._keyring: Keyring | None = None
         self._closed = False
@@ -68,11 +76,16 @@ class Session:
                 header = self.header()
                 header, keyring = self._create() if header is None else (header, self.unlock(header))
                 self._keyring = keyring
+                self._refuse_older(header)
                 writing = Writing(
                     backend, keyring, JournalWriter(backend, keyring.journal_key, header, at=self.clock())
                 )
                 yield writing
-                backend.put_header(seal_header(writing.journal.key, writing.journal.header))
+                header = seal_header(writing.journal.key, writing.journal.header)
+                backend.put_header(header)
+            if self.anchors is not None:
+                self.anchors.record(header, lower=self._accept_rollback)
+                self._accept_rollback = False  # from here on the store is as new as can be
             if writing.journal.removed:
                 backend.purge()
 
@@ -102,7 +115,7 @@ class Session:
         found = {name: row for name, row in rows.items() if row is not None}
         if not found:
             return {}
-        keyring = self.unlock(self.required_header())
+        keyring = self.keyring()
         return {name: SecretValue(keyring.open_row(row)) for name, row in found.items()}
 
     def open_version(self, name: SecretName, version: int) -> tuple[SecretRow, SecretValue] | None:
@@ -110,7 +123,7 @@ class Session:
         row = genuine(name, *self.backend.version(name, version))
         if row is None:
             return None
-        return row, SecretValue(self.unlock(self.required_header()).open_row(row))
+        return row, SecretValue(self.keyring().open_row(row))
 
     def header(self) -> Header | None:
         """Return the header, None when there is no store yet. A store that lost its header is not taken for that."""
@@ -119,12 +132,49 @@ class Session:
             raise self._headless()
         return header
 
-    def required_header(self) -> Header:
-        """Return the header of a store that has rows. Raises DamagedError when it is lost."""
+    def keyring(self) -> Keyring:
+        """Return the keys of a store that has rows, within a snapshot or a transaction."""
         header = self.backend.header()
         if header is None:
             raise self._headless()
-        return header
+        keyring = self.unlock(header)
+        self._watch(header, genuine=True)
+        return keyring
+
+    def watch(self) -> None:
+        """Say it, once, if this is an older copy of a store that this machine has seen. Needs no key."""
+        if not self._watched:
+            with suppress(DamagedError):  # a listing needs no header
+                header = self.backend.header()
+                if header is not None:
+                    self._watch(header, genuine=False)
+
+    def _watch(self, header: Header, *, genuine: bool) -> None:
+        if self._watched or self.anchors is None:
+            return
+        self._watched = True
+        anchor = self.anchors.read(header.store_id)
+        if anchor is None:
+            return  # reading creates nothing
+        if is_older(header, anchor):
+            if self._notify is not None:
+                self._notify(f"warning: {self._older(header, anchor)}")
+        elif genuine:
+            self.anchors.record(header)
+
+    def _refuse_older(self, header: Header) -> None:
+        anchor = None if self.anchors is None or self._accept_rollback else self.anchors.read(header.store_id)
+        if anchor is not None and is_older(header, anchor):
+            raise RolledBackError(
+                f"nothing was written: {self._older(header, anchor)}",
+                hint="put the newest copy back, or accept this one with --accept-rollback",
+            )
+
+    def _older(self, header: Header, anchor: Anchor) -> str:
+        return (
+            f"{self.location} is an older copy of the secret store: it is at generation {header.generation}, "
+            f"and this machine has seen {anchor.generation}"
+        )
 
     def unlock(self, header: Header) -> Keyring:
         """Return the keys that belong to `header`, deriving them at the first call only."""
@@ -163,7 +213,7 @@ class Session:
         header, slot, keyring = create_store(master_key, at=at, random=self.random)
         self.backend.put_slot(slot)
         journal = JournalWriter(self.backend, keyring.journal_key, header, at=at)
-        journal.append(SLOT_ADD, slot.label, slot.slot, slot.auth_tag)
+        journal.append(SLOT_ADD, slot.label, slot.slot, slot.checksum)
         return journal.header, keyring
 
     def _headless(self) -> DamagedError:

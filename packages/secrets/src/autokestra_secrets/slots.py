@@ -108,6 +108,11 @@ def is_whole(slot: SlotRow, header: Header) -> bool:
     return True
 
 
+def slot_tags(slot: SlotRow) -> tuple[bytes, bytes]:
+    """Return what the journal may say of a slot: its checksum, which covers all of it, or, as at first, its tag."""
+    return slot.checksum, slot.auth_tag
+
+
 def _slot_aad(slot: SlotRow, header: Header) -> bytes:
     return encode_fields("autokestra slot", FORMAT, header.store_id, *_fields(slot))
 

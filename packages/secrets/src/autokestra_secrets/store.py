@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from autokestra_secrets.anchors import Anchors
 from autokestra_secrets.backends import Backend
 from autokestra_secrets.backends.location import STORE_VARIABLE, backend_at
 from autokestra_secrets.encryption import token_bytes
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from autokestra_secrets.keyslots import KeySlots
+    from autokestra_secrets.verification import Report
 
 __all__ = ["OutputCipher", "SecretMetadata", "SecretStore"]
 
@@ -57,8 +59,19 @@ class SecretStore:
         keys: MasterKeyProvider,
         clock: Callable[[], int] = _now,
         random: Callable[[int], bytes] = token_bytes,
+        anchors: Anchors | None = None,
+        notify: Callable[[str], None] | None = None,
+        accept_rollback: bool = False,
     ) -> None:
-        self._session = Session(backend, keys, clock=clock, random=random)
+        self._session = Session(
+            backend,
+            keys,
+            clock=clock,
+            random=random,
+            anchors=anchors,
+            notify=notify,
+            accept_rollback=accept_rollback,
+        )
 
     @classmethod
     def open(
@@ -67,16 +80,27 @@ class SecretStore:
         *,
         keys: MasterKeyProvider | None = None,
         environ: Mapping[str, str] = os.environ,
+        notify: Callable[[str], None] | None = None,
+        accept_rollback: bool = False,
     ) -> Self:
         """Return the store at a path or `sqlite:///` address; by default `$AUTOKESTRA_STORE`, or `secrets.db` at home.
 
         Creates and reads nothing yet. A missing default store reads as empty, a missing named one is a
         StoreUnavailableError when it is read; the first write creates either.
+
+        An older copy of a store that this machine has seen is read with one warning to `notify`, and written to only
+        with `accept_rollback`: else RolledBackError.
         """
         keys = keys or MasterKeyProvider(environ)
         if location is None:
             location = environ.get(STORE_VARIABLE)
-        return cls(backend_at(location, home=keys.home), keys=keys)
+        return cls(
+            backend_at(location, home=keys.home),
+            keys=keys,
+            anchors=Anchors(keys.home),
+            notify=notify,
+            accept_rollback=accept_rollback,
+        )
 
     @property
     def location(self) -> str:
@@ -121,11 +145,13 @@ class SecretStore:
     def names(self) -> frozenset[str]:
         """Return the names of all secrets. Needs no key."""
         with self._session.using() as backend:
+            self._session.watch()
             return frozenset(map(stored_name, backend.names()))
 
     def list(self) -> Listing:
         """Return what is known without a key about the current version of every secret, sorted by name."""
         with self._session.using() as backend:
+            self._session.watch()
             rows = backend.metadata()
         return [stored_metadata(row) for row in rows]
 
@@ -136,6 +162,7 @@ class SecretStore:
         """
         checked = secret_name(name)
         with self._session.using() as backend:
+            self._session.watch()
             rows = backend.history(checked)
         if not rows:
             raise SecretNotFoundError(checked)
@@ -147,8 +174,19 @@ class SecretStore:
         Raises KeyMissingError or WrongKeyError when there is one that cannot be opened.
         """
         with self._session.using() as backend, backend.snapshot():
-            header = self._session.header()
-            return None if header is None else self._session.unlock(header).output_cipher(backend.retired())
+            if self._session.header() is None:
+                return None
+            return self._session.keyring().output_cipher(backend.retired())
+
+    def verify(self) -> "Report":
+        """Return whether this is what was written: the journal replayed, every row opened, in one snapshot.
+
+        Also compares with what this machine has seen last, which tells an older copy of the whole store. Raises
+        UnknownFormatError, KeyMissingError or WrongKeyError; everything else that is wrong is in the report.
+        """
+        from autokestra_secrets.verification import verify  # noqa: PLC0415  # reading a secret needs none of it
+
+        return verify(self._session)
 
     # -- writing ------------------------------------------------------------------------------------------------
 

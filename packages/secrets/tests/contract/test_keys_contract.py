@@ -125,7 +125,7 @@ def test_adding_touches_no_secret_and_is_journaled(backend, store):
     assert before == [backend.versions(name) for name in ("A", "B")]
     last = list(backend.journal())[-1]
     assert ("slot-add", "new", 2) == (last.operation, last.name, last.version)
-    assert last.tag == backend.slots()[1].auth_tag
+    assert last.tag == backend.slots()[1].checksum
 
 
 def test_a_key_that_opens_the_store_already_is_not_added_again(store):

@@ -43,7 +43,12 @@ def files(directory):
 
 
 def modes(directory):
-    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir() if path.is_file()}
+
+
+def notes(home):
+    """The names below home of the notes that the library makes about stores it has seen."""
+    return ["anchors", *(f"anchors/{name}" for name in os.listdir(home / "anchors"))]
 
 
 # -- what is created ----------------------------------------------------------------------------------------------
@@ -64,6 +69,12 @@ def test_reading_and_opening_create_nothing(tmp_path, environ):
     assert [] == files(tmp_path)
 
 
+def test_a_missing_default_file_has_no_rows_of_any_kind(tmp_path):
+    backend = SQLiteBackend(str(tmp_path / "secrets.db"), home=str(tmp_path))
+    assert [] == list(backend.scan()) == backend.retired() == backend.slots() == backend.history("A")
+    assert [] == files(tmp_path)
+
+
 def test_the_first_write_creates_home_key_and_store(home, environ):
     said = []
     with SecretStore.open(keys=MasterKeyProvider(environ, notify=said.append), environ=environ) as store:
@@ -72,7 +83,7 @@ def test_the_first_write_creates_home_key_and_store(home, environ):
         created = [".gitignore", "secret.key", "secrets.db", "secrets.db-shm", "secrets.db-wal"]
         assert dict.fromkeys(created, 0o600) == modes(home)
     assert 1 == len(said)
-    assert [".gitignore", "secret.key", "secrets.db"] == files(home)
+    assert [".gitignore", *notes(home), "secret.key", "secrets.db"] == files(home)
 
 
 def test_the_umask_does_not_open_the_files(home, environ):
@@ -80,7 +91,8 @@ def test_the_umask_does_not_open_the_files(home, environ):
     try:
         with SecretStore.open(environ=environ) as store:
             store.set("A", "value of A")
-            assert {0o600} == set(modes(home).values())
+            assert {0o600} == {*modes(home).values(), *modes(home / "anchors").values()}
+            assert {0o700} == {stat.S_IMODE(path.stat().st_mode) for path in (home, home / "anchors")}
     finally:
         os.umask(before)
 
@@ -497,7 +509,7 @@ def test_a_lost_key_is_never_replaced_by_a_new_one(home, environ):
             with pytest.raises(KeyMissingError, match="no master key found for the secret store") as caught:
                 use()
             assert f"put the key file back at {home}/secret.key" in caught.value.hint
-    assert [".gitignore", "kept", "secrets.db"] == files(home)
+    assert [".gitignore", *notes(home), "kept", "secrets.db"] == files(home)
     (home / "kept").rename(home / "secret.key")
     with SecretStore.open(environ=environ) as store:
         assert "value of A" == store.get("A").reveal()

@@ -3,7 +3,7 @@
 Rows in, rows out: a backend never sees a key or a plaintext, and decides nothing about them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -13,7 +13,7 @@ from autokestra_secrets.errors import DamagedError
 PUT: Final = "put"  # a version was written; `tag` is its auth tag
 PRUNE: Final = "prune"  # the versions up to and including `version` were removed, newer ones were kept
 DELETE: Final = "delete"  # all versions of a name were removed; `version` was the newest
-SLOT_ADD: Final = "slot-add"  # `name` is the slot's label, `version` its number, `tag` its auth tag
+SLOT_ADD: Final = "slot-add"  # `name` is the slot's label, `version` its number, `tag` its checksum
 SLOT_REMOVE: Final = "slot-remove"  # likewise, with an empty tag
 KEY_RETIRE: Final = "key-retire"  # `name` is the retired data key's id in hex, `tag` the auth tag of its row
 KEY_FORGET: Final = "key-forget"  # likewise, with an empty tag
@@ -75,6 +75,13 @@ class SecretRow(NamedTuple):
     iv: bytes
     auth_tag: bytes
     encrypted_value: bytes
+
+
+class Misfit(NamedTuple):
+    """A row of a secret in which a column holds another type than was written, as far as it can be named."""
+
+    name: str
+    version: int
 
 
 class MetadataRow(NamedTuple):
@@ -157,6 +164,10 @@ class Backend(Protocol):
 
     def versions(self, name: str) -> list[SecretRow]:
         """Return all kept versions of a secret, oldest first."""
+        ...
+
+    def scan(self) -> Iterator[SecretRow | Misfit]:
+        """Yield every version of every secret, one at a time, within a snapshot; rows of wrong types do not end it."""
         ...
 
     def names(self) -> list[str]:

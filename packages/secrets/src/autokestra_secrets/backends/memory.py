@@ -10,6 +10,7 @@ from autokestra_secrets.backends import (
     Header,
     JournalRow,
     MetadataRow,
+    Misfit,
     RetiredRow,
     SecretRow,
     SlotRow,
@@ -98,6 +99,11 @@ class MemoryBackend:
     def versions(self, name: str) -> list[SecretRow]:
         """Return all kept versions of a secret, oldest first."""
         return list(self._secrets.get(name, ()))
+
+    def scan(self) -> Iterator[SecretRow | Misfit]:
+        """Yield every version of every secret."""
+        for name in sorted(self._secrets):
+            yield from self._secrets[name]
 
     def names(self) -> list[str]:
         """Return the names of all secrets."""

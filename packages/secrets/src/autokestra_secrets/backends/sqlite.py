@@ -1,14 +1,17 @@
 """A store in one SQLite file: the default backend. Its statements, and nothing about the file itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from autokestra_secrets.backends import Header, JournalRow, MetadataRow, RetiredRow, SecretRow, SlotRow, typed
+from autokestra_secrets.backends import Header, JournalRow, MetadataRow, Misfit, RetiredRow, SecretRow, SlotRow, typed
 from autokestra_secrets.backends.sqlite_file import BUSY_TIMEOUT, SQLiteFile
 from autokestra_secrets.backends.sqlite_schema import RETIRED_KEYS_VERSION
+from autokestra_secrets.errors import DamagedError
 
-_HEADER: Final = "SELECT format, store_id, key_id, generation, journal_base, journal_mac, header_mac FROM header"
+_HEADER: Final = (
+    "SELECT format, store_id, key_id, generation, journal_base, journal_mac, header_mac FROM header WHERE id = 1"
+)
 _SLOTS: Final = (
     "SELECT id, label, kind, key_id, created_at, salt, iterations, iv, wrapped_key, auth_tag, checksum"
     " FROM key_slots ORDER BY id"
@@ -49,6 +52,10 @@ _METADATA: Final = """
 """
 _HISTORY: Final = """
     SELECT name, version, state, created_at, updated_at, metadata FROM secrets WHERE name = ? ORDER BY version
+"""
+_SCAN: Final = """
+    SELECT name, version, state, key_id, created_at, updated_at, metadata, iv, auth_tag, encrypted_value
+    FROM secrets ORDER BY name, version
 """
 _NAMES: Final = "SELECT DISTINCT name FROM secrets"
 _JOURNAL: Final = "SELECT generation, at, operation, name, version, tag FROM journal ORDER BY generation"
@@ -126,6 +133,15 @@ class SQLiteBackend:
     def versions(self, name: str) -> list[SecretRow]:
         """Return all kept versions of a secret, oldest first."""
         return [typed(SecretRow, row) for row in self._file.select(_VERSIONS, (name,))]
+
+    def scan(self) -> Iterator[SecretRow | Misfit]:
+        """Yield every version of every secret, one at a time."""
+        for row in self._file.stream(_SCAN):
+            try:
+                yield typed(SecretRow, row)
+            except DamagedError:
+                name, version = row[:2]
+                yield Misfit(name if type(name) is str else "?", version if type(version) is int else 0)
 
     def names(self) -> list[str]:
         """Return the names of all secrets."""

@@ -61,6 +61,20 @@ class SQLiteFile:
                 return []
             raise self._explain(error) from None
 
+    def stream(self, statement: str) -> Iterator[Any]:
+        """Yield the rows of a statement one at a time, within a snapshot. Text that is no UTF-8 comes as it can."""
+        connection = self._connect()
+        if connection is None:
+            return
+        before = connection.text_factory
+        connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+        try:
+            yield from connection.execute(statement)
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+        finally:
+            connection.text_factory = before
+
     def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> None:
         """Run a statement within `transaction`, or one that needs none."""
         assert self._connection is not None
