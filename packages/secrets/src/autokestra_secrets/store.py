@@ -1,18 +1,19 @@
 """The secret store: named values, sealed one by one under the data key of the store.
 
 Who may read what is the resolver's matter, where rows lie the backend's, what their bytes mean that of `keyring`,
-`slots` and `journal`. There is no way to read a value that was not sealed here.
+`slots` and `journal`; keys, checks and copies are in `care`. There is no way to read a value that was not sealed here.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from types import EllipsisType, TracebackType
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from autokestra_secrets.anchors import Anchors
 from autokestra_secrets.backends import Backend
 from autokestra_secrets.backends.location import STORE_VARIABLE, backend_at
+from autokestra_secrets.care import StoreCare
 from autokestra_secrets.encryption import token_bytes
 from autokestra_secrets.errors import SecretNotFoundError, VersionNotFoundError
 from autokestra_secrets.masterkey import MasterKeyProvider
@@ -33,9 +34,6 @@ from autokestra_secrets.versions import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from autokestra_secrets.keyslots import KeySlots
-    from autokestra_secrets.verification import Report
-
 __all__ = ["OutputCipher", "SecretMetadata", "SecretStore"]
 
 Listing: TypeAlias = list[SecretMetadata]  # inside the class, `list` is a method
@@ -45,7 +43,7 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-class SecretStore:
+class SecretStore(StoreCare):
     """Named secrets in a backend. Open one with `SecretStore.open`; it is a context manager and safe between threads.
 
     Names, times, descriptions and tags are readable without a key; the key is looked for when a value is first read
@@ -63,14 +61,16 @@ class SecretStore:
         notify: Callable[[str], None] | None = None,
         accept_rollback: bool = False,
     ) -> None:
-        self._session = Session(
-            backend,
-            keys,
-            clock=clock,
-            random=random,
-            anchors=anchors,
-            notify=notify,
-            accept_rollback=accept_rollback,
+        super().__init__(
+            Session(
+                backend,
+                keys,
+                clock=clock,
+                random=random,
+                anchors=anchors,
+                notify=notify,
+                accept_rollback=accept_rollback,
+            )
         )
 
     @classmethod
@@ -101,18 +101,6 @@ class SecretStore:
             notify=notify,
             accept_rollback=accept_rollback,
         )
-
-    @property
-    def location(self) -> str:
-        """Where the store is, for messages."""
-        return self._session.location
-
-    @property
-    def keys(self) -> "KeySlots":
-        """The key slots: which keys open this store, and the way to change them."""
-        from autokestra_secrets.keyslots import KeySlots  # noqa: PLC0415  # reading a secret needs none of it
-
-        return KeySlots(self._session)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -177,16 +165,6 @@ class SecretStore:
             if self._session.header() is None:
                 return None
             return self._session.keyring().output_cipher(backend.retired())
-
-    def verify(self) -> "Report":
-        """Return whether this is what was written: the journal replayed, every row opened, in one snapshot.
-
-        Also compares with what this machine has seen last, which tells an older copy of the whole store. Raises
-        UnknownFormatError, KeyMissingError or WrongKeyError; everything else that is wrong is in the report.
-        """
-        from autokestra_secrets.verification import verify  # noqa: PLC0415  # reading a secret needs none of it
-
-        return verify(self._session)
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -283,21 +261,6 @@ class SecretStore:
         self._require(source)
         with self._session.writing() as writing:
             move_versions(writing, source, target, last=self._require(source))
-
-    def close(self) -> None:
-        """Close the backend and forget the keys. A closed store raises ValueError when it is used."""
-        self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"SecretStore({self.location!r})"
 
     # -- inside -------------------------------------------------------------------------------------------------
 

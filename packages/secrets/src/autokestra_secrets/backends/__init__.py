@@ -226,6 +226,17 @@ class Backend(Protocol):
         """After the commit of a removal: leave no copy of removed rows in any file, as far as readers allow."""
         ...
 
+    def backup(self, path: str) -> None:
+        """Write a copy of one moment into the empty file at `path`. Raises StoreUnavailableError also if it cannot."""
+        ...
+
+    def overwrite(self, path: str) -> None:
+        """Replace everything by what the copy at `path` holds, in one transaction.
+
+        Raises DamagedError when what is there now is no database, so that the file itself must be replaced.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of files and connections."""
         ...

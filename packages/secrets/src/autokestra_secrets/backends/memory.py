@@ -15,6 +15,7 @@ from autokestra_secrets.backends import (
     SecretRow,
     SlotRow,
 )
+from autokestra_secrets.errors import StoreUnavailableError
 
 
 class MemoryBackend:
@@ -164,6 +165,18 @@ class MemoryBackend:
 
     def purge(self) -> None:
         """Do nothing: there is no file."""
+
+    def backup(self, path: str) -> None:
+        """Raise StoreUnavailableError: what is in memory is meant to end with the process."""
+        raise StoreUnavailableError(
+            f"a secret store in memory cannot be copied to {path}", hint="use a store in a file: --store PATH"
+        )
+
+    def overwrite(self, path: str) -> None:
+        """Raise StoreUnavailableError."""
+        raise StoreUnavailableError(
+            f"a secret store in memory cannot be restored from {path}", hint="use a store in a file: --store PATH"
+        )
 
     def close(self) -> None:
         """Keep the rows: a store that is opened again on this backend finds them."""

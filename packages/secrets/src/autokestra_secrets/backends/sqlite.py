@@ -200,6 +200,18 @@ class SQLiteBackend:
         """Leave no removed row in the file or its WAL: the pages are zeroed already, the WAL is emptied here."""
         self._file.empty_wal()
 
+    def backup(self, path: str) -> None:
+        """Write a copy of one moment into the empty file at `path`."""
+        from autokestra_secrets.backends.sqlite_copy import copy_to  # noqa: PLC0415  # reading a secret needs no copy
+
+        copy_to(self._file, path)
+
+    def overwrite(self, path: str) -> None:
+        """Replace everything by what the copy at `path` holds, in one transaction."""
+        from autokestra_secrets.backends.sqlite_copy import copy_from  # noqa: PLC0415
+
+        copy_from(self._file, path)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
