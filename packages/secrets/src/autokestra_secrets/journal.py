@@ -27,7 +27,7 @@ VERIFY_HINT: Final = "see what else was changed: workflow secrets verify"
 
 
 def genuine(name: str, row: SecretRow | None, entry: JournalRow | None) -> SecretRow | None:
-    """Return the current row of a secret if it is the one that the journal saw written last; None if neither is there.
+    """Return the current row of a secret if it is the one that the journal saw written last (R22); None if neither is.
 
     Raises DamagedError when it was dropped, or put back from an older copy. A row that somebody edited may still
     pass: opening it tells.
@@ -90,7 +90,7 @@ def chain_end(key: bytes, header: Header, entries: Iterable[JournalRow]) -> tupl
 
 
 def first_link(key: bytes, header: Header) -> bytes:
-    """Return the MAC that a chain begins with: it binds the store, the data key and where in its history it starts."""
+    """Return the MAC that a chain begins with: it binds store, data key and where in its history it starts (R17)."""
     return mac(
         key, encode_fields("autokestra journal", header.format, header.store_id, header.key_id, header.journal_base)
     )
@@ -105,7 +105,7 @@ def next_link(key: bytes, previous: bytes, row: JournalRow) -> bytes:
 
 
 def seal_header(key: bytes, header: Header) -> Header:
-    """Return `header` with its MAC, which makes the generation and the end of the chain checkable without a replay."""
+    """Return `header` with its MAC, so that generation and end of the chain are checkable without a replay (R18)."""
     return header._replace(header_mac=mac(key, _covered(header)))
 
 

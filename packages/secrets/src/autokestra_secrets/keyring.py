@@ -80,7 +80,7 @@ class Keyring:
         )
 
     def retire(self, former: Self, *, at: int) -> RetiredRow:
-        """Return the data key of `former`, wrapped under this one: to read with, not to seal with."""
+        """Return the data key of `former`, wrapped under this one: to read with, not to seal with (R15)."""
         return self._seal_retired(former._data_key, RetiredRow(former.key_id, self.key_id, at, b"", b"", b""))
 
     def retire_again(self, row: RetiredRow, former: Self) -> RetiredRow:

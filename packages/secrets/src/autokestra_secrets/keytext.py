@@ -47,7 +47,7 @@ class MasterKey:
 
     @classmethod
     def parse(cls, text: bytes, *, source: str, path: str | None = None) -> Self:
-        """Return the key that `text` writes down; one trailing newline is ignored.
+        """Return the key that `text` writes down (R7, R8, R9, R10); one trailing newline is ignored.
 
         Raises InvalidKeyError, which never repeats the text.
         """

@@ -17,7 +17,7 @@ class OutputCipher:
     """Seals and opens outputs with `key`, the subkey of a store's data key that is for nothing else.
 
     `retired` has the keys of that kind by which outputs were sealed before, by key id: they open and never seal. A
-    blob is magic and version (4 bytes), store id (16), key id (16), IV (12), tag (16), ciphertext.
+    blob is magic and version (4 bytes), store id (16), key id (16), IV (12), tag (16), ciphertext (R26).
     """
 
     __slots__ = ("_cipher", "_header", "_retired")

@@ -22,7 +22,7 @@ def reencrypt(
     progress: Callable[[int, int], None] | None,
     drop_others: bool,
 ) -> int:
-    """Do what `KeySlots.reencrypt` promises, within a transaction; return the number of versions."""
+    """Do what `KeySlots.reencrypt` promises (R24), within a transaction; return the number of versions."""
     backend, former, journal = writing
     slots, header = backend.slots(), journal.header
     whole = [slot for slot in slots if is_whole(slot, header)]

@@ -36,7 +36,7 @@ def seal_slot(
     random: Callable[[int], bytes],
     salt: bytes = b"",
 ) -> SlotRow:
-    """Return a slot in which `master_key` wraps `data_key`. Costs one derivation, none for a `salt` used before."""
+    """Return a slot in which `master_key` wraps `data_key` (R13). Costs a derivation, none for a `salt` used before."""
     empty = SlotRow(
         slot=slot,
         label=label,
@@ -83,7 +83,7 @@ def open_slots(slots: Iterable[SlotRow], master_key: MasterKey, *, header: Heade
 
 
 def check_slot(slot: SlotRow, header: Header) -> None:
-    """Raise DamagedError when the fields of a slot are not those that were written, or ask for absurd work.
+    """Raise DamagedError when the fields of a slot are not those that were written (R14), or ask for absurd work (R4).
 
     The checksum has no key: it tells accidents from wrong keys. Against an attacker the slot's own tag counts.
     """

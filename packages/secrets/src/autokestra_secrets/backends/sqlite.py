@@ -197,7 +197,7 @@ class SQLiteBackend:
         self._file.execute(_CLEAR_JOURNAL)
 
     def purge(self) -> None:
-        """Leave no removed row in the file or its WAL: the pages are zeroed already, the WAL is emptied here."""
+        """Leave no removed row in the file or its WAL: the pages are zeroed already, the WAL is emptied here (R23)."""
         self._file.empty_wal()
 
     def backup(self, path: str) -> None:

@@ -1,4 +1,4 @@
-"""The tables of a store in SQLite. What the bytes in them mean stands in docs/spec/envelope.md."""
+"""The tables of a store in SQLite. What the bytes in them mean stands in docs/spec/envelope.md (R11)."""
 
 from typing import Final
 
