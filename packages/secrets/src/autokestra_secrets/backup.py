@@ -64,6 +64,9 @@ def restore_store(
                 f"{source} was not restored: {found}",
                 hint=f"see what is wrong: workflow secrets verify {shell_word(source)}",
             )
+        # Before, not after: cut off in between, a note that is too low does no harm, while one that is too high
+        # would make the restored store look like an attack.
+        Anchors(keys.home).record(header, lower=True)
         if not os.path.lexists(target.location):
             _publish(copy, target.location, force=False)
         else:
@@ -74,7 +77,6 @@ def restore_store(
                 _publish(copy, target.location, force=True)
             finally:
                 target.close()
-    Anchors(keys.home).record(header, lower=True)
     return report
 
 

@@ -22,8 +22,9 @@ class Problem(NamedTuple):
     """One thing that is not as it was written.
 
     `kind` is one of "header", "slot", "retired", "journal", "dropped", "replayed" (put back from an older copy),
-    "foreign" (sealed by another store or data key), "damaged", "unreadable", "rolled-back" or "forked". `name` and
-    `version` say which secret, where it is one; `name` is safe to show, whatever stands in the database.
+    "foreign" (sealed by another store or data key), "damaged", "unreadable" (nothing else could be judged),
+    "rolled-back" or "forked". `name` and `version` say which secret, where it is one; `name` is safe to show, whatever
+    stands in the database.
     """
 
     kind: str
@@ -43,19 +44,24 @@ class Report(NamedTuple):
 
 def verify(session: Session, *, anchored: bool = True) -> Report:
     """Do what `SecretStore.verify` promises; `anchored` says whether to compare with what this machine has seen."""
-    with session.using() as backend, backend.snapshot():
+    with session.using() as backend:
         try:
-            header = session.header()
-            if header is None:
-                return Report(ok=True, problems=(), secrets=0, generation=0)
-            slots = backend.slots()
-            keyring = open_keyring(header, slots, session.keys, location=session.location, random=session.random)
+            with backend.snapshot():
+                return _verify(session, anchored=anchored)
         except DamagedError as error:
-            # Without the data key nothing else can be judged.
-            return Report(ok=False, problems=(Problem("header", "", 0, error.message),), secrets=0, generation=0)
-        anchor = session.anchors.read(header.store_id) if anchored and session.anchors is not None else None
-        audit = _Audit(backend, header, keyring)
-        problems = tuple(audit.problems(slots, anchor))
+            # A file that cannot be read, or no data key: nothing else can be judged.
+            return Report(ok=False, problems=(Problem("unreadable", "", 0, error.message),), secrets=0, generation=0)
+
+
+def _verify(session: Session, *, anchored: bool) -> Report:
+    header = session.header()
+    if header is None:
+        return Report(ok=True, problems=(), secrets=0, generation=0)
+    slots = session.backend.slots()
+    keyring = open_keyring(header, slots, session.keys, location=session.location, random=session.random)
+    anchor = session.anchors.read(header.store_id) if anchored and session.anchors is not None else None
+    audit = _Audit(session.backend, header, keyring)
+    problems = tuple(audit.problems(slots, anchor))
     return Report(ok=not problems, problems=problems, secrets=len(audit.names), generation=header.generation)
 
 

@@ -374,7 +374,7 @@ def test_a_file_with_damaged_pages_is_unreadable_and_that_is_not_an_exception(pa
 )
 def test_without_header_or_slots_nothing_else_can_be_judged(path, damage):
     sql(path, damage)
-    assert ({("header", "", 0)}, 0) == (kinds(path), report(path).secrets)
+    assert ({("unreadable", "", 0)}, 0) == (kinds(path), report(path).secrets)
 
 
 def test_a_store_whose_journal_names_slots_by_their_tag_as_at_first_is_whole(path, monkeypatch):
