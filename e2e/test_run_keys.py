@@ -72,3 +72,43 @@ def test_without_a_key_outputs_beside_secrets_stay_in_memory(workflow, home, tmp
     assert not (home / "secrets.db").exists()
     shown = json.loads(workflow.ok("execution", "show", "latest", "--json"))
     assert [None, None] == [task["attempts"][0]["output"] for task in shown["tasks"]]
+
+
+def test_resume_masks_what_a_secret_was_when_the_execution_began(workflow, home, tmp_path):
+    workflow.ok("secrets", "set", "ROT", input="old-value-7Yh3Kd92")
+    (tmp_path / "flow.yaml").write_text(
+        """\
+id: flow
+secrets: [ROT]
+tasks:
+  - {id: get, type: core/python.run, inputs: {script: "output = 'url?t={{ secrets.ROT }}'"}}
+  - id: use
+    type: core/shell.run
+    needs: [get]
+    env: {URL: "{{ tasks.get.output }}"}
+    inputs: {script: "echo using $URL; test -e repaired"}
+"""
+    )
+    assert 1 == workflow("run", tmp_path / "flow.yaml").returncode
+    workflow.ok("secrets", "set", "ROT", input="new-value-Qm4Tz8")
+    (tmp_path / "repaired").touch()
+    said = workflow.ok("execution", "resume", "latest")
+    assert "using url?t=***SECRET***" in said
+    assert b"old-value-7Yh3Kd92" not in databases(home)
+
+
+def test_a_secret_is_refused_as_an_input_since_inputs_are_kept_in_clear(workflow, home, tmp_path):
+    workflow.ok("secrets", "set", "API_TOKEN", input="value-of-the-token")
+    (tmp_path / "flow.yaml").write_text(
+        """\
+id: flow
+inputs: {t: {type: string}}
+secrets: [API_TOKEN]
+tasks:
+  - {id: a, type: core/console.log, inputs: {message: "{{ inputs.t }}"}}
+"""
+    )
+    said = workflow.fails("run", tmp_path / "flow.yaml", "-i", "t=x-value-of-the-token", code=2)
+    assert "input 't' holds the value of a secret" in said
+    assert b"value-of-the-token" not in databases(home)
+    workflow.ok("run", tmp_path / "flow.yaml", "-i", "t=harmless-value")

@@ -28,6 +28,7 @@ from autokestra_secrets import (
     OutputCipher,
     SecretResolver,
     SecretStore,
+    SecretValue,
     home_directory,
     make_home,
 )
@@ -122,6 +123,7 @@ class App:
                 clock=now,
                 max_parallel=max_parallel,
                 reads_secrets=True,
+                past_values=lambda names: _past_values(secrets, names),
             )
 
 
@@ -144,6 +146,13 @@ class _ObservedLog:
 
     def drain(self) -> None:
         self._writer.drain()
+
+
+def _past_values(store: SecretStore, names: Sequence[str]) -> Iterator[tuple[SecretValue, str]]:
+    """Yield every kept version of those secrets that the store has."""
+    for name in store.names().intersection(names):
+        for version in store.history(name):
+            yield store.get(name, version=version.version), name
 
 
 def _cipher(store: SecretStore) -> OutputCipher | None:

@@ -6,14 +6,14 @@ No secret is read here; whether the declared ones exist is asked before the firs
 
 import queue
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from autokestra.errors import AutokestraError
+from autokestra.errors import AutokestraError, UsageError
 from autokestra.executions.events import ExecutionEnded, ExecutionStarted, Observer, TaskChanged
 from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, is_dead, own_lease
 from autokestra.executions.plan import BACKOFF, Change, Kept, Plan, TaskRule
@@ -32,10 +32,18 @@ from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import Pool
 from autokestra.workflow.loader import LoadedWorkflow
 from autokestra.workflow.model import Task, Workflow
-from autokestra_secrets import MissingSecretsError, SecretMasker, SecretResolver, SecretsError, find_references
+from autokestra_secrets import (
+    MissingSecretsError,
+    SecretMasker,
+    SecretResolver,
+    SecretsError,
+    SecretValue,
+    find_references,
+)
 
 INTERRUPTED: Final = "interrupted"
 TIMEOUT: Final = "timeout"
+TELLING_CHARACTERS: Final = 8  # of an input, from which on a secret within it is no coincidence
 MISSING_SECRETS: Final = "missing-secrets"
 UNREADABLE_SECRETS: Final = "unreadable-secrets"  # the key is missing or wrong, or the store is damaged or busy
 
@@ -99,7 +107,8 @@ class WorkflowEngine:
     """Runs executions, one at a time, with at most `max_parallel` attempts under way.
 
     `reads_secrets` says that attempts run in this process, so that a key that is missing or wrong is found before
-    the first of them. `clock` gives microseconds UTC. `observer` is told of everything that happens and must not raise.
+    the first of them; `past_values` gives the kept versions of secrets, for a resume. `clock` gives microseconds
+    UTC. `observer` is told of everything that happens and must not raise.
     """
 
     def __init__(
@@ -115,6 +124,7 @@ class WorkflowEngine:
         clock: Callable[[], int],
         max_parallel: int,
         reads_secrets: bool,
+        past_values: Callable[[Sequence[str]], Iterable[tuple[SecretValue, str]]] = lambda _: (),
     ) -> None:
         self._store = store
         self._pool = pool
@@ -126,6 +136,7 @@ class WorkflowEngine:
         self._clock = clock
         self._max_parallel = max_parallel
         self._reads_secrets = reads_secrets
+        self._past_values = past_values
         self._stop: str | None = None
         self._wake: queue.SimpleQueue[Future[str] | None] = queue.SimpleQueue()
 
@@ -133,8 +144,10 @@ class WorkflowEngine:
         """Run a loaded workflow to its end and return its row; `arguments` are its inputs, typed already."""
         now = self._clock()
         lease = own_lease()
+        id_ = execution_id(now)
+        self._refuse_secrets_among(arguments, id_, loaded.workflow)
         row = Execution(
-            id=execution_id(now),
+            id=id_,
             workflow_id=loaded.workflow.id,
             workflow=loaded.workflow.model_dump_json(by_alias=True, exclude_unset=True),
             workflow_path=str(loaded.path),
@@ -172,6 +185,8 @@ class WorkflowEngine:
             run.task_id: Kept(state=self._state_that_counts(row.id, run.task_id, run.state), attempts=run.attempts)
             for run in self._store.task_runs(row.id)
         }
+        for value, name in self._past_values(workflow.secrets):
+            self._maskers.of(row.id).add(value, name)  # outputs of before may hold what was changed since
         return self._coordinate(self._job(row, workflow, lease), kept)
 
     def stop(self, reason: str = INTERRUPTED) -> None:
@@ -180,6 +195,25 @@ class WorkflowEngine:
         self._wake.put(None)
 
     # --- inside
+
+    def _refuse_secrets_among(self, arguments: Mapping[str, Any], execution: str, workflow: Workflow) -> None:
+        """Inputs are kept in clear and shown, so a secret may not be one. Raises UsageError that names the input."""
+        if not (self._reads_secrets and workflow.secrets and arguments):
+            return
+        masker = self._maskers.of(execution)
+        try:
+            with self._resolver.scope(workflow.secrets, workflow=workflow.id) as scope:
+                scope.register(masker)
+        except SecretsError:
+            return  # told in a moment, with an execution that says so
+        for name, value in arguments.items():
+            # Short values are words as often as secrets: `prod` in `-i stage=prod` is nobody's leak.
+            if len(str(value)) >= TELLING_CHARACTERS and masker.mask_object(value) != value:
+                self._worker.forget(execution)
+                raise UsageError(
+                    f"input '{name}' holds the value of a secret, and inputs are kept in clear",
+                    hint="write {{ secrets.NAME }} in the workflow instead",
+                )
 
     def _job(self, row: Execution, workflow: Workflow, lease: Lease) -> _Job:
         return _Job(

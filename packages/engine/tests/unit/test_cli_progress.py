@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from autokestra.cli import console, progress
+from autokestra.cli import console
 from autokestra.cli.progress import JsonProgress, PlainProgress, event_object, masked_lines, shown
 from autokestra.cli.times import duration, local_time, utc_time
+from autokestra.errors import UsageError
 from autokestra.executions.events import ExecutionEnded, ExecutionStarted, TaskChanged
 from autokestra.executions.records import ExecutionState, LogLine, TaskState
 
@@ -68,8 +69,9 @@ def test_a_run_reads_like_a_story(capsys):
         "[b] SKIPPED (upstream)",
         "FAILED after 1.50 s: task 'a' did not succeed",
         "masked 15 times: T (plain 12, base64 3) in tasks a, b",
-        "not masked: PIN (shorter than 4 bytes)",
-    ] == capsys.readouterr().out.splitlines()
+        "look at it with: workflow execution show e",
+    ] == (said := capsys.readouterr()).out.splitlines()
+    assert "warning: secret 'PIN' was not masked: shorter than 4 bytes\n" == said.err
 
 
 def test_quiet_shows_what_went_wrong_and_nothing_else(capsys):
@@ -78,6 +80,7 @@ def test_quiet_shows_what_went_wrong_and_nothing_else(capsys):
         show(event)
     show(ExecutionEnded(execution_id="e", workflow_id="w", time=3_000_000, state=ExecutionState.SUCCESS))
     assert [
+        "[a] hello",
         "[a] FAILED after 0.50 s (attempt 2) (exit-code)",
         "[b] SKIPPED (upstream)",
     ] == capsys.readouterr().out.splitlines()
@@ -111,16 +114,28 @@ def test_colours_are_kept_on_a_terminal_and_end_with_the_line(monkeypatch):
     assert "\x1b[31mred\\x1b[2J\x1b[0m" == shown("\x1b[31mred\x1b[2J")
 
 
-def test_a_reader_that_left_is_no_failure(monkeypatch):
-    dropped = []
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (BrokenPipeError(), ""),
+        (OSError(28, "No space left on device"), "the run goes on"),
+        (UsageError("stdout is closed"), "the run goes on"),
+    ],
+)
+def test_work_goes_on_when_nobody_can_read_of_it(monkeypatch, capsys, failure, said):
+    tried = []
 
-    def gone(_):
-        raise BrokenPipeError
+    def fails(text):
+        tried.append(text)
+        raise failure
 
-    monkeypatch.setattr(console, "out", gone)
-    monkeypatch.setattr(console, "drop_output", lambda: dropped.append(True))
-    progress.write_line("text")
-    assert [True] == dropped
+    monkeypatch.setattr(console, "out", fails)
+    monkeypatch.setattr(console, "drop_output", lambda: None)
+    show = PlainProgress()
+    show(STARTED)
+    show(RUNNING)
+    assert 1 == len(tried)
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

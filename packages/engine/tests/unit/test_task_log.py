@@ -135,3 +135,9 @@ def test_a_line_that_goes_on_is_not_torn_apart():
     sink.log.write("stdout", b"line\n")
     sink.log.close()
     assert ["one line"] == sink.texts
+
+
+def test_a_message_is_cut_after_it_is_masked():
+    sink = Sink(TOKEN)
+    sink.log.message("x" * 10 + TOKEN + " end", limit=20)
+    assert ["xxxxxxxxxx***SECRET* […]"] == sink.texts

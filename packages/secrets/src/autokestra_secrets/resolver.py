@@ -210,6 +210,10 @@ class SecretScope:
             raise SecretsError("the scope of these secrets is closed", hint="read them before close(), in one scope")
 
     def _not_declared(self, name: SecretName) -> SecretNotDeclaredError:
+        if name.upper().startswith(RESERVED_PREFIX):
+            return SecretNotDeclaredError(
+                name, workflow=self._workflow, hint=f"no workflow may use what begins with {RESERVED_PREFIX}"
+            )
         near = self._resolver.nearest(name, self._names)
         hint = f"did you mean '{near}'? if not, add it to the workflow: secrets: [{name}]" if near else None
         return SecretNotDeclaredError(name, workflow=self._workflow, hint=hint)

@@ -25,7 +25,7 @@ from autokestra.actions.inputs import Auth, Fields, HttpGetInputs, HttpRequestIn
 from autokestra.actions.protocol import ActionContext, ActionError, InputModel, check_json, read_json
 
 # How much of an unexpected answer goes to the log.
-EXCERPT_BYTES: Final = 500
+EXCERPT_CHARACTERS: Final = 500
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
 
@@ -62,7 +62,7 @@ class HttpRequest:
         if not _is_expected(answer.status, inputs):
             expected = inputs.expected_status if isinstance(inputs.expected_status, list) else [inputs.expected_status]
             if excerpt := _excerpt(answer):
-                context.output.message(excerpt, "error")
+                context.output.message(excerpt, "error", limit=EXCERPT_CHARACTERS)
             raise ActionError(
                 f"{line}, expected {' or '.join(map(str, expected))}",
                 reason="http-status",
@@ -256,14 +256,5 @@ def _clean(text: str) -> str:
 
 
 def _excerpt(answer: Answer) -> str | None:
-    """Return the beginning of the body for the log, None if it is no text.
-
-    Cut where no token can go on: the masker, which sees only this text, would not know half of a secret.
-    """
-    if _text(answer) is None:
-        return None
-    data = answer.content
-    if len(data) <= EXCERPT_BYTES:
-        return data.decode(answer.encoding or "utf-8", "replace")
-    end = max((match.start() for match in re.finditer(rb'[\s",;<>&]', data[:EXCERPT_BYTES])), default=0)
-    return f"{data[:end].decode(answer.encoding or 'utf-8', 'replace')} […]" if end else None
+    """Return the body for the log, None if it is no text. It is whole: only the log may cut, after it has masked."""
+    return None if _text(answer) is None else answer.content.decode(answer.encoding or "utf-8", "replace")

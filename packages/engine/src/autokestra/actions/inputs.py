@@ -25,8 +25,8 @@ class ShellInputs(Inputs):
 
     script: str = Field(
         min_length=1,
-        description="The script, run as it is written: its own exit code decides, so begin with `set -euo pipefail` "
-        "to stop at the first command that fails.",
+        description="The script. It stops at the first command that fails, and in bash at a pipe of which any part "
+        "fails (`-eo pipefail`); `set +e` at its beginning turns that off.",
     )
     shell: Literal["bash", "sh"] = Field(default="bash", description="Which shell of the PATH runs the script.")
     workdir: str | None = Field(

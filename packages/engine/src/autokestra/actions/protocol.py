@@ -46,8 +46,12 @@ class Output(Protocol):
         """Append raw bytes of the child, cut anywhere; may block, which slows the child down."""
         ...
 
-    def message(self, text: str, level: Level = "info") -> None:
-        """Append one message of the action itself; `text` may have several lines."""
+    def message(self, text: str, level: Level = "info", *, limit: int | None = None) -> None:
+        """Append one message of the action itself; `text` may have several lines.
+
+        Of a longer one `limit` characters are kept. Whoever needs a cut asks for it here: half of a secret, cut
+        before it was masked, would be recognised by nothing.
+        """
         ...
 
 

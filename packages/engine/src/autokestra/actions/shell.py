@@ -22,6 +22,11 @@ MAX_STDOUT_BYTES: Final = 1024 * 1024
 _PROLOGUE: Final = b"exec 3<&-; "
 
 
+# What fails in the middle fails the task, as a Makefile and every CI do it: a dump that failed must not be followed
+# by the removal of the last good one. A script that wants it otherwise says `set +e`.
+_STRICT: Final = {"bash": ("-eo", "pipefail"), "sh": ("-e",)}
+
+
 class ShellRun:
     """Runs a script; output: `exitCode`, `stdout` (text, as printed, line end included), `stdoutTruncated`.
 
@@ -40,7 +45,7 @@ class ShellRun:
         ending = process.run(
             Child(
                 program=_shell(inputs.shell, context),
-                arguments=("/dev/fd/3",),
+                arguments=(*_STRICT[inputs.shell], "/dev/fd/3"),
                 directory=existing_directory(context.workdir, inputs.workdir),
                 feeds=(_PROLOGUE + inputs.script.encode(),),
                 keep_stdout=MAX_STDOUT_BYTES,
@@ -67,13 +72,5 @@ def _shell(name: str, context: ActionContext) -> str:
 
 
 def _text(data: bytes, *, cut: bool) -> str:
-    if cut:
-        # Half a line may hold half a secret, which nothing would recognise. A single huge line has no better place.
-        data = data[: data.rfind(b"\n") + 1] or data
-        # Where the limit has cut a character in two, its first half goes. A character has at most 4 bytes (RFC 3629).
-        for length in range(1, min(4, len(data) + 1)):
-            if data[-length] & 0xC0 == 0xC0:
-                if len(data[-length:].decode(errors="ignore")) == 0:
-                    data = data[:-length]
-                break
-    return data.decode(errors="replace")
+    # Half a line may hold half a secret, which nothing would recognise, so of a single huge line nothing stays.
+    return (data[: data.rfind(b"\n") + 1] if cut else data).decode(errors="replace")

@@ -67,7 +67,7 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
     if row.message:
         console.out(console.visible(row.message))
     _suggest_resume([row])
-    console.out(f"created {local_time(row.created_at)}, took {_took(row.started_at, row.finished_at)}")
+    console.out(f"created {local_time(row.created_at)}, took {_took(row.started_at, row.finished_at) or 'no end yet'}")
     console.out(f"from {console.visible(row.workflow_path)} (sha256 {row.workflow_sha256[:12]})")
     console.out("")
     last = {attempt.task_id: attempt for attempt in attempts}  # sorted by number: the last one stays
@@ -134,6 +134,9 @@ def resume(
     app = App(store=store, state=state, notify=console.notice)
     with _found(state) as executions:
         row = executions.execution(id_)
+    if row.state == "SUCCESS":
+        console.notice(f"execution '{row.id}' is done: there is nothing to resume")
+        return 0
     with (
         app.engine(
             max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)

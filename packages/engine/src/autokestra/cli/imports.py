@@ -160,7 +160,8 @@ def _checked(name: str, value: object, *, where: str) -> SecretValue:
     try:
         secret_name(name)
     except SecretsError as error:
-        raise UsageError(f"{where}: {error.message}", hint=error.hint) from None
+        # Not what stands there: it is as likely a piece of a value, such as a line of a key without its quotes.
+        raise UsageError(f"{where}: no secret name stands there", hint=error.hint) from None
     if not isinstance(value, str):
         raise UsageError(
             f"{where}: '{name}' is {_kind(value)}, expected a string", hint="write the value in double quotes"

@@ -4,66 +4,75 @@ import json
 import re
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from typing import Final
 
 from autokestra.cli import console
 from autokestra.cli.times import duration, utc_time
+from autokestra.errors import UsageError
 from autokestra.executions.events import Event, ExecutionEnded, ExecutionStarted, TaskChanged
 from autokestra.executions.records import LogLine, Masked, TaskState
 
+_LAST_LINES: Final = 10  # of a failed task, when nothing else was shown
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;:]*m")
 _RESET: Final = "\x1b[0m"
 
 
 class PlainProgress:
-    """Writes a line for everything that happens; with `quiet` only what went wrong."""
+    """Writes a line for everything that happens; with `quiet` only what went wrong, with the task's last lines."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._lock = threading.Lock()
+        self._out = _Lines()
         self._started = 0
+        self._last: dict[str, deque[str]] = {}
 
     def __call__(self, event: Event) -> None:
         """Show one event; called from any thread."""
-        text = self._text(event)
-        if text is not None:
-            with self._lock:
-                write_line(text)
+        with self._lock:
+            for line in self._lines(event):
+                self._out.write(line)
 
-    def _text(self, event: Event) -> str | None:
+    def _lines(self, event: Event) -> list[str]:
         match event:
             case LogLine():
-                return None if self._quiet else f"[{event.task_id}] {shown(event.message)}"
+                line = f"[{event.task_id}] {shown(event.message)}"
+                if not self._quiet:
+                    return [line]
+                self._last.setdefault(event.task_id, deque(maxlen=_LAST_LINES)).append(line)
+                return []
             case ExecutionStarted():
                 self._started = event.time
-                return None if self._quiet else f"execution {event.execution_id} of workflow '{event.workflow_id}'"
+                return [] if self._quiet else [f"execution {event.execution_id} of workflow '{event.workflow_id}'"]
             case TaskChanged():
                 return self._task(event)
             case ExecutionEnded():
-                return None if self._quiet and event.state == "SUCCESS" else self._end(event)
+                return self._end(event)
 
-    def _task(self, event: TaskChanged) -> str | None:
-        good = event.state in (TaskState.RUNNING, TaskState.SUCCESS)
-        if self._quiet and good:
-            return None
+    def _task(self, event: TaskChanged) -> list[str]:
+        if self._quiet and event.state in (TaskState.RUNNING, TaskState.SUCCESS):
+            return []
         again = f" (attempt {event.attempt})" if event.attempt and event.attempt > 1 else ""
         if event.state is TaskState.RUNNING:
-            return f"[{event.task_id}] started{again}"
+            return [f"[{event.task_id}] started{again}"]
         if event.state is TaskState.WAITING:
             why = f": {shown(event.message)}" if event.message else ""
-            return f"[{event.task_id}] attempt {event.attempt} failed, another one follows{why}"
+            return [f"[{event.task_id}] attempt {event.attempt} failed, another one follows{why}"]
         took = f" after {duration(event.seconds)}" if event.seconds is not None else ""
         why = f" ({event.reason})" if event.reason else ""
-        return f"[{event.task_id}] {event.state.value}{took}{again}{why}"
+        return [*self._last.pop(event.task_id, ()), f"[{event.task_id}] {event.state.value}{took}{again}{why}"]
 
-    def _end(self, event: ExecutionEnded) -> str:
+    def _end(self, event: ExecutionEnded) -> list[str]:
+        for name, reason in sorted(event.unmaskable.items()):
+            console.warn(f"secret '{name}' was not masked: {reason}")
+        good = event.state == "SUCCESS"
+        if self._quiet and good:
+            return []
         took = duration((event.time - self._started) / 1e6)
         why = f": {event.message}" if event.message else ""
-        lines = [f"{event.state.value} after {took}{console.visible(why)}"]
-        lines += masked_lines(event.masked)
-        lines += [f"not masked: {name} ({reason})" for name, reason in sorted(event.unmaskable.items())]
-        return "\n".join(lines)
+        more = [] if good else [f"look at it with: workflow execution show {event.execution_id}"]
+        return [f"{event.state.value} after {took}{console.visible(why)}", *masked_lines(event.masked), *more]
 
 
 class JsonProgress:
@@ -71,12 +80,13 @@ class JsonProgress:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._out = _Lines()
 
     def __call__(self, event: Event) -> None:
         """Show one event; called from any thread."""
         text = json.dumps(event_object(event))
         with self._lock:
-            write_line(text)
+            self._out.write(text)
 
 
 def event_object(event: Event) -> dict[str, object]:
@@ -156,10 +166,22 @@ def shown(message: str) -> str:
     return "".join(parts) + console.visible(text[end:]) + _RESET
 
 
-def write_line(text: str) -> None:
-    """Write and hand over at once, so that a pipe sees a line when it happens; a reader that left is no failure."""
-    try:
-        console.out(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        console.drop_output()
+class _Lines:
+    """Stdout, a line at a time. Work goes on when nobody can read of it any more: it is told once and left at that."""
+
+    def __init__(self) -> None:
+        self._open = True
+
+    def write(self, text: str) -> None:
+        """Write and hand over at once, so that a pipe sees a line when it happens."""
+        if not self._open:
+            return
+        try:
+            console.out(text)
+            sys.stdout.flush()
+        except (OSError, UsageError) as error:
+            self._open = False
+            if not isinstance(error, UsageError):
+                console.drop_output()
+            if not isinstance(error, BrokenPipeError):
+                console.warn("nothing more can be written to stdout, the run goes on: workflow execution logs latest")

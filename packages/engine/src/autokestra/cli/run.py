@@ -114,7 +114,7 @@ def run(
     gc.freeze()
     gc.enable()
     app = App(store=store, state=state, notify=console.notice)
-    loaded = _load(file)
+    loaded = _load(file, quiet=quiet)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:
         return _dry_run(loaded, app)
@@ -190,7 +190,7 @@ def stopped_by_signals(engine: "WorkflowEngine") -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _load(file: str) -> "LoadedWorkflow":
+def _load(file: str, *, quiet: bool) -> "LoadedWorkflow":
     """Load a workflow; problems are shown here, one line each, and end the command."""
     from autokestra.actions.registry import catalog  # noqa: PLC0415
     from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
@@ -201,7 +201,8 @@ def _load(file: str) -> "LoadedWorkflow":
     except WorkflowInvalidError as error:
         show_problems(error.problems)
         raise click.exceptions.Exit(error.exit_code) from None
-    show_problems(loaded.warnings)
+    if not quiet:  # a warning every night is mail that nobody reads
+        show_problems(loaded.warnings)
     return loaded
 
 

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
-from autokestra.errors import ExecutionNotFoundError
+from autokestra.errors import ExecutionNotFoundError, StateFormatError
 from autokestra.executions.database import explain, open_database
 from autokestra.executions.plan import Change, Start
 from autokestra.executions.records import (
@@ -151,7 +151,8 @@ class ExecutionStore:
     def executions(self, *, most: int = 1000) -> list[Execution]:
         """Return the newest executions first, at most `most`."""
         with self._reading() as db:
-            return [_execution(row) for row in self._sql.select_executions(db, most=most)]
+            rows = list(self._sql.select_executions(db, most=most))
+        return [_execution(row) for row in rows]
 
     # --- task runs
 
@@ -318,8 +319,13 @@ def _to_json(value: object) -> str:
 def _execution(row: sqlite3.Row) -> Execution:
     fields = cast("dict[str, Any]", dict(row))
     owner, until = fields.pop("lease_owner"), fields.pop("lease_until")
-    for name in ("inputs", "secrets_used", "masked"):
-        fields[name] = json.loads(fields[name])
+    try:
+        for name in ("inputs", "secrets_used", "masked"):
+            fields[name] = json.loads(fields[name])
+    except ValueError:
+        raise StateFormatError(
+            f"the row of execution '{fields['id']}' is damaged", hint="use another state database: --state FILE"
+        ) from None
     fields["state"] = ExecutionState(fields["state"])
     return Execution(**fields, lease=None if owner is None else Lease(owner=owner, until=until))
 

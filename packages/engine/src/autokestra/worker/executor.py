@@ -274,7 +274,7 @@ class WorkflowTaskExecutor:
         context = {
             "inputs": job.arguments,
             "vars": job.variables,
-            "tasks": _LazyOutputs(self._outputs, job.execution_id, job.parents),
+            "tasks": _LazyOutputs(self._outputs, job),
             "env": {name: self._environ[name] for name in job.pass_env if name in self._environ},
             "execution": {"id": job.execution_id},
         }
@@ -286,14 +286,15 @@ class WorkflowTaskExecutor:
 class _LazyOutputs(dict[str, Any]):
     """Task id -> {"output": …}; an output is read and opened when a template asks for it, and not before."""
 
-    def __init__(self, vault: OutputVault, execution: str, parents: Sequence[str]) -> None:
-        super().__init__((parent, None) for parent in parents)
+    def __init__(self, vault: OutputVault, job: Envelope) -> None:
+        super().__init__((parent, None) for parent in job.parents)
         self._vault = vault
-        self._execution = execution
+        self._job = job
 
     def __getitem__(self, task: str) -> Any:
         if super().__getitem__(task) is None:
-            self[task] = {"output": self._vault.read(self._execution, task)}
+            output = self._vault.read(self._job.execution_id, task, has_secrets=bool(self._job.secrets))
+            self[task] = {"output": output}
         return super().__getitem__(task)
 
 

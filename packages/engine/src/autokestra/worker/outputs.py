@@ -53,8 +53,10 @@ class OutputVault:
             return StoredOutput(sealed=self._cipher.seal(text.encode(), context=context))
         return StoredOutput() if has_secrets else StoredOutput(clear=text)
 
-    def read(self, execution: str, task: str) -> Any:
+    def read(self, execution: str, task: str, *, has_secrets: bool) -> Any:
         """Return the output of `task`, None when the task has none (it failed and was allowed to).
+
+        `has_secrets`: whether the workflow declares any, as for `keep`; no path then accepts an output in clear.
 
         Raises OutputError, and SecretsError when a sealed one does not open.
         """
@@ -63,6 +65,8 @@ class OutputVault:
             return None
         number, stored = found
         if stored.clear is not None:
+            if has_secrets:  # never written so: somebody else has
+                raise OutputError(f"the output of task '{task}' is in clear where it must be sealed")
             return json.loads(stored.clear)
         if stored.sealed is not None:
             if self._cipher is None:

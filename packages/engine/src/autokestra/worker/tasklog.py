@@ -57,10 +57,15 @@ class TaskLog:
             if self._bytes >= self._limit:
                 self._put("system", "warning", [f"more than {self._limit:,} bytes of output: the rest is not kept"])
 
-    def message(self, text: str, level: Literal["debug", "info", "warning", "error"] = "info") -> None:
-        """Take words of the engine or of an action about this attempt."""
+    def message(
+        self, text: str, level: Literal["debug", "info", "warning", "error"] = "info", *, limit: int | None = None
+    ) -> None:
+        """Take words of the engine or of an action about this attempt; cut at `limit` characters once masked."""
+        masked = self._masker.mask(text)
+        if limit is not None and len(masked) > limit:
+            masked = f"{masked[:limit]} […]"
         with self._lock:
-            self._put("system", level, self._masker.mask(text).splitlines() or [""])
+            self._put("system", level, masked.splitlines() or [""])
 
     def show_unfinished(self) -> None:
         """Show lines that have had no end and no new bytes for a while; never what a masker still holds."""

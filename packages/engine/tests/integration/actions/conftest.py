@@ -31,8 +31,8 @@ class Log:
         kept += data[: (1 << 20) - len(kept)]
         self.total += len(data)
 
-    def message(self, text: str, level: str = "info") -> None:
-        self.messages.append((level, text))
+    def message(self, text: str, level: str = "info", *, limit: int | None = None) -> None:
+        self.messages.append((level, text if limit is None else text[:limit]))
 
 
 @dataclass

@@ -390,13 +390,13 @@ def test_json_of_an_error_is_parsed(get, server):
     assert "http-status" == get(f"{server.url}/bad-json?status=500").reason
 
 
-def test_long_body_of_an_error_is_cut_where_no_token_can_go_on(get, server):
-    body = "start " + "w" * 400 + " " + "s" * 200 + " end"
-    excerpt = get(f"{server.url}/error", query={"status": 500, "body": body}).log.messages[-1][1]
-    assert "start " + "w" * 400 + " […]" == excerpt
+def test_body_of_an_error_goes_to_the_log_whole_and_is_cut_there(get, server):
+    """Only the log knows where a secret ends, so nothing is cut before it."""
+    body = "start " + "w" * 600
+    assert body[:500] == get(f"{server.url}/error", query={"status": 500, "body": body}).log.messages[-1][1]
 
 
-@pytest.mark.parametrize("url", ["error?status=500&body=" + "x" * 501, "error?status=500&body=", "picture-error"])
+@pytest.mark.parametrize("url", ["error?status=500&body=", "picture-error"])
 def test_body_of_an_error_that_cannot_be_shown_is_left_out(get, server, url):
     ran = get(f"{server.url}/{url}")
     assert "http-status" == ran.reason
