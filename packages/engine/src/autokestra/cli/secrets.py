@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
-from autokestra.cli.keys import key
+from autokestra.cli.groups import Entry, LazyGroup
 from autokestra.cli.stores import opened_store, store_option
 from autokestra.errors import UsageError
 
@@ -23,18 +23,22 @@ INPUT_BYTES: Final = 16 << 20  # bytes read from a file or a pipe before it is r
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class OrderedGroup(click.Group):
-    """A group whose help lists commands in the order in which they stand here."""
+# Commands that print a value or take one are here; what is needed seldom has modules of its own.
+COMMANDS: Final[Mapping[str, Entry]] = {
+    "set": Entry(f"{__name__}:set_", "Store a secret."),
+    "get": Entry(f"{__name__}:get", "Print the value of a secret, byte for byte."),
+    "list": Entry(f"{__name__}:list_", "List the names of all secrets, with their times; needs no key."),
+    "delete": Entry(f"{__name__}:delete", "Delete secrets for good."),
+    "rename": Entry(f"{__name__}:rename", "Give a secret another name."),
+    "import": Entry(f"{__name__}:import_", "Store all secrets of a dotenv or JSON file, or none."),
+    "exec": Entry(
+        "autokestra.cli.exec.command:exec_", "Run a program with secrets in its environment, and mask its output."
+    ),
+    "key": Entry("autokestra.cli.keys:key", "Look at the master key's place."),
+}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Return the names in order of definition, which is the order in which a newcomer needs them."""
-        return list(self.commands)
-
-
-@click.group("secrets", cls=OrderedGroup)
-@store_option
-def secrets() -> None:
-    """Store, show and remove secrets."""
+secrets: Final = LazyGroup("secrets", COMMANDS, help="Store, show and remove secrets.")
+store_option(secrets)
 
 
 # --- in -----------------------------------------------------------------------------------------------------------
@@ -57,7 +61,7 @@ class ValueTakingCommand(click.Command):
             raise UsageError("there are too many arguments", hint=hint) from None
 
 
-@secrets.command("set", cls=ValueTakingCommand)
+@click.command("set", cls=ValueTakingCommand)
 @click.argument("name")
 @click.argument("value", required=False)
 @click.option("--from-file", "file", metavar="FILE", help="Take the bytes of FILE as they are; '-' is stdin.")
@@ -101,7 +105,7 @@ def _value(name: str, argument: str | None, file: str | None) -> bytes:
     return piped.removesuffix(b"\r\n") if piped.endswith(b"\r\n") else piped.removesuffix(b"\n")
 
 
-@secrets.command("import")
+@click.command("import")
 @click.argument("file")
 @click.option(
     "--format",
@@ -163,7 +167,7 @@ def read_input(file: str) -> bytes:
 # --- out ----------------------------------------------------------------------------------------------------------
 
 
-@secrets.command("get")
+@click.command("get")
 @click.argument("name")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Do not warn that the value is shown.")
@@ -191,7 +195,7 @@ def _json_value(value: "SecretValue") -> dict[str, str]:
     return {"encoding": "base64", "value": b64encode(value.reveal_bytes()).decode()}
 
 
-@secrets.command("list")
+@click.command("list")
 @json_option
 @store_option
 def list_(as_json: bool) -> None:  # noqa: FBT001  # click calls by name
@@ -225,7 +229,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click calls by name
 # --- changes ------------------------------------------------------------------------------------------------------
 
 
-@secrets.command("delete")
+@click.command("delete")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("-f", "--force", is_flag=True, help="Do not ask. Required without a terminal.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was deleted.")
@@ -257,7 +261,7 @@ def _listed(names: Sequence[str]) -> str:
     return f"{'secret' if len(names) == 1 else 'secrets'} {', '.join(map(repr, names))}"
 
 
-@secrets.command("rename")
+@click.command("rename")
 @click.argument("old")
 @click.argument("new")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was renamed.")
@@ -268,6 +272,3 @@ def rename(old: str, new: str, quiet: bool) -> None:  # noqa: FBT001  # click ca
         store.rename(old, new)
     if not quiet:
         console.notice(f"secret '{old}' is now '{new}'; workflows that declare '{old}' need the new name")
-
-
-secrets.add_command(key)
