@@ -41,7 +41,7 @@ class SQLiteFile:
     def __init__(self, path: str, *, home: str | None, timeout: float) -> None:
         self.path = path
         self._home = home
-        self._timeout = timeout
+        self.timeout = timeout
         self._connection: sqlite3.Connection | None = None
         self._ready_to_write = False
 
@@ -51,7 +51,7 @@ class SQLiteFile:
 
     def select(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """Return all rows of a statement; none when there is no file yet, or nothing was written to it."""
-        connection = self._connect()
+        connection = self.connect()
         if connection is None:
             return []
         try:
@@ -60,6 +60,20 @@ class SQLiteFile:
             if "no such table" in str(error) and self._is_blank(connection):
                 return []
             raise self._explain(error) from None
+
+    def stream(self, statement: str) -> Iterator[Any]:
+        """Yield the rows of a statement one at a time, within a snapshot. Text that is no UTF-8 comes as it can."""
+        connection = self.connect()
+        if connection is None:
+            return
+        before = connection.text_factory
+        connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+        try:
+            yield from connection.execute(statement)
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+        finally:
+            connection.text_factory = before
 
     def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> None:
         """Run a statement within `transaction`, or one that needs none."""
@@ -72,7 +86,7 @@ class SQLiteFile:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the write lock of the file, which is created if need be, with the schema in place."""
-        self._prepare_to_write()
+        self.prepare_to_write()
         self.execute("BEGIN IMMEDIATE")
         try:
             self._migrate()
@@ -87,7 +101,7 @@ class SQLiteFile:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all reads inside see one state of the file."""
-        connection = self._connect()
+        connection = self.connect()
         if connection is None:
             yield
             return
@@ -97,6 +111,11 @@ class SQLiteFile:
         finally:
             if connection.in_transaction:
                 self.execute("ROLLBACK")
+
+    def schema_version(self) -> int:
+        """Return how many migrations the file has seen; 0 when there is no file yet."""
+        rows = self.select("PRAGMA user_version")
+        return int(rows[0][0]) if rows else 0
 
     def empty_wal(self) -> None:
         """Move the zeroed pages from the WAL to the file and truncate the WAL, waiting for readers as for a writer."""
@@ -111,7 +130,7 @@ class SQLiteFile:
 
     # -- opening ------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> sqlite3.Connection | None:
+    def connect(self) -> sqlite3.Connection | None:
         """Return the connection, opening the file if it exists; None when it may be missing and is."""
         if self._connection is None and self._is_there():
             self._open("mode=rw")  # never creates
@@ -134,7 +153,7 @@ class SQLiteFile:
             self._connection = sqlite3.connect(
                 f"file:{path}?{mode}",
                 uri=True,
-                timeout=self._timeout,
+                timeout=self.timeout,
                 isolation_level=None,  # transactions are begun by hand: BEGIN IMMEDIATE for writers
                 check_same_thread=False,  # the store has its own lock
             )
@@ -191,11 +210,12 @@ class SQLiteFile:
 
     # -- creating -----------------------------------------------------------------------------------------------
 
-    def _prepare_to_write(self) -> None:
+    def prepare_to_write(self) -> None:
+        """Create the file if need be, and make the connection one that writes durably."""
         if self._ready_to_write:
             return
         self._create()
-        self._connect()
+        self.connect()
         for pragma in _WRITER_PRAGMAS:
             self.execute(pragma)
         self._ready_to_write = True
@@ -221,7 +241,7 @@ class SQLiteFile:
             ) from None
 
     def _migrate(self) -> None:
-        version = self.select("PRAGMA user_version")[0][0]
+        version = self.schema_version()
         for statement in (statement for step in MIGRATIONS[version:] for statement in step):
             self.execute(statement)
         if version < len(MIGRATIONS):
@@ -239,10 +259,7 @@ class SQLiteFile:
         """Return the error of ours that names the remedy; it repeats SQLite's own words only, never parameters."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the low byte is the primary code
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreUnavailableError(
-                f"the secret store {self.path} has been locked by another process for {self._timeout:g} s",
-                hint=f"see who has it open: fuser -v {shell_word(self.path)}",
-            )
+            return self.locked()
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return self._refused("write")
         if code == sqlite3.SQLITE_CANTOPEN:
@@ -261,6 +278,13 @@ class SQLiteFile:
                 f"cannot read or write the secret store {self.path}: {error}", hint="look at the disk: dmesg | tail"
             )
         return DamagedError(f"the secret store {self.path} is damaged: {error}", hint="restore it from a backup")
+
+    def locked(self) -> StoreUnavailableError:
+        """Return the error that says that another process holds the file."""
+        return StoreUnavailableError(
+            f"the secret store {self.path} has been locked by another process for {self.timeout:g} s",
+            hint=f"see who has it open: fuser -v {shell_word(self.path)}",
+        )
 
     def _refused(self, verb: str) -> PermissionRefusedError:
         directory = os.path.dirname(self.path)
