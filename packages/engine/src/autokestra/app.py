@@ -78,7 +78,7 @@ class App:
     def secrets(self) -> SecretStore:
         """Open the secrets store; one that does not exist reads as empty where it is the default one."""
         keys = MasterKeyProvider(self._environ, notify=self._notify)
-        return SecretStore.open(self._store, keys=keys, environ=self._environ)
+        return SecretStore.open(self._store, keys=keys, environ=self._environ, notify=self._notify)
 
     def resolver(self, store: SecretStore) -> SecretResolver:
         """Return what looks up declared secrets, in the store first and in the environment after it."""

@@ -1,6 +1,6 @@
 """What a person sees of masked output while they type: soon, everything in the end, and of a value 3 bytes at most."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autokestra.cli.exec.output import EARLY_BYTES, PLACEHOLDER, SETTLE_BYTES, OutputMasker
@@ -9,6 +9,9 @@ from autokestra_secrets import SecretMasker, SecretValue
 VALUE = b"aabaabaa*1"
 OTHER = b"ab*SECRET"
 VALUES = {"A": SecretValue(VALUE), "B": SecretValue(OTHER), "C": SecretValue(VALUE + b"tail")}
+
+MASKER = OutputMasker(VALUES)
+REFERENCE = SecretMasker(VALUES.values())
 
 # Pieces that nearly make up values, so that matches begin, break off and overlap all the time.
 pieces = st.lists(
@@ -23,13 +26,14 @@ pieces = st.lists(
 
 
 def reference(data: bytes) -> bytes:
-    return SecretMasker(VALUES.values()).mask(data)
+    return REFERENCE.mask(data)
 
 
+@settings(deadline=None)  # the first example compiles the forms
 @given(pieces, st.lists(st.integers(0, 40)), st.booleans())
 def test_without_pauses_the_output_is_that_of_the_masker(parts: list[bytes], cuts: list[int], early: bool) -> None:
     data = b"".join(parts)
-    output = OutputMasker(VALUES).output(early=early)
+    output = MASKER.output(early=early)
     shown, at = b"", 0
     for cut in cuts:
         shown += output.feed(data[at : at + cut])
@@ -37,10 +41,11 @@ def test_without_pauses_the_output_is_that_of_the_masker(parts: list[bytes], cut
     assert reference(data) == shown + output.feed(data[at:]) + output.flush()
 
 
+@settings(deadline=None)  # the first example compiles the forms
 @given(pieces)
 def test_with_a_pause_after_each_byte_nothing_is_lost_and_no_value_is_seen(parts: list[bytes]) -> None:
     data = b"".join(parts)
-    output = OutputMasker(VALUES).output(early=True)
+    output = MASKER.output(early=True)
     shown = b""
     for byte in data:
         shown += output.feed(bytes([byte]))

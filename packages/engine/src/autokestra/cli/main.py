@@ -13,16 +13,16 @@ import click
 
 from autokestra import hardening
 from autokestra.cli import console
+from autokestra.cli.codes import (
+    EXIT_BROKEN_PIPE,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_PERMISSION,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+)
 from autokestra.cli.groups import Entry, LazyGroup
 from autokestra.errors import AutokestraError
-
-EXIT_USAGE: Final = 2
-EXIT_UNAVAILABLE: Final = 8
-EXIT_PERMISSION: Final = 9
-EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h: no code that a user's script may want to tell apart
-EXIT_INTERRUPTED: Final = 130  # what shells show for SIGINT
-EXIT_BROKEN_PIPE: Final = 141  # what shells show for SIGPIPE
-
 
 # The summaries stand here, so that the help of a group needs no command's module; a test compares them with the
 # first line of each command's own help.
@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "validate": Entry("autokestra.cli.run:validate", "Check workflows without running them."),
     "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
+    "doctor": Entry("autokestra.cli.doctor:doctor", "Check keys, stores and this machine, and say what to do."),
 }
 
 

@@ -3,13 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from autokestra.cli import console
+from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
+from autokestra.cli.stores import say
 from autokestra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
     from autokestra.executions.records import Execution
     from autokestra.workflow.loader import LoadedWorkflow
     from autokestra.workflow.problems import Problem
-
-EXIT_FAILED: Final = 1
-EXIT_INVALID: Final = 3
-EXIT_CANCELLED: Final = 10
 
 HELLO: Final = """\
 # Run it with: workflow run hello.yaml
@@ -106,8 +104,9 @@ def run(
     from autokestra.app import App  # noqa: PLC0415  # the engine, only for those who run it
     from autokestra.workflow.arguments import typed_arguments  # noqa: PLC0415
 
-    app = App(store=store, state=state, notify=console.notice)
+    app = App(store=store, state=state, notify=say)
     loaded = _load(file)
+    warn_of_expiry(App(store=store), loaded.workflow.secrets)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:
         return _dry_run(loaded, app)
@@ -119,6 +118,19 @@ def run(
     ):
         execution = engine.run(loaded, arguments)
     return exit_code(execution, received)
+
+
+def warn_of_expiry(app: "App", declared: Sequence[str]) -> None:
+    """Warn of each declared secret that has expired, or will within 14 days."""
+    if not declared:
+        return
+    from autokestra.app import now  # noqa: PLC0415
+    from autokestra.cli.expiry import warnings  # noqa: PLC0415
+    from autokestra_secrets import SecretsError  # noqa: PLC0415
+
+    with suppress(SecretsError), app.secrets() as store:
+        for line in warnings(store.list(), declared, now=now()):
+            console.warn(line)
 
 
 def exit_code(execution: "Execution", received: Sequence[int]) -> int:

@@ -3,17 +3,13 @@
 import errno
 import os
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import click
 
 from autokestra.cli import console
+from autokestra.cli.codes import EXIT_CANNOT, EXIT_NOT_FOUND, EXIT_OWN
 from autokestra.cli.stores import opened_store, store_option
-
-# env(1) of POSIX: codes that no program should use itself.
-EXIT_OWN: Final = 125
-EXIT_CANNOT: Final = 126
-EXIT_NOT_FOUND: Final = 127
 
 _T = TypeVar("_T")
 
