@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import startup
+from bench import startup, vault
 
-BENCHES = {"startup": startup.main}
+BENCHES = {"startup": startup.main, "vault": vault.main}
 
 
 def main() -> int:

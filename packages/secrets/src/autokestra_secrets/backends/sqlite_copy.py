@@ -6,6 +6,7 @@ import sqlite3
 import time
 from contextlib import closing
 
+from autokestra_secrets.backends.sqlite_errors import locked
 from autokestra_secrets.backends.sqlite_file import SQLiteFile
 from autokestra_secrets.errors import DamagedError, SecretsError, StoreUnavailableError, UnknownFormatError
 from autokestra_secrets.home import shell_word
@@ -48,7 +49,7 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, file: SQLiteFi
 
     def after_each_attempt(*_: int) -> None:
         if time.monotonic() - started > file.timeout:  # Python by itself would try for ever
-            raise file.locked()
+            raise locked(file.path, file.timeout)
 
     try:
         source.backup(target, progress=after_each_attempt)

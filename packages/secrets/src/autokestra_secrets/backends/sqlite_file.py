@@ -9,13 +9,14 @@ nothing is written into a database that is not ours.
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from autokestra_secrets.backends.sqlite_errors import explain, refused
 from autokestra_secrets.backends.sqlite_schema import APPLICATION_ID, MIGRATIONS
 from autokestra_secrets.errors import (
-    DamagedError,
     PermissionRefusedError,
     SecretsError,
     StoreUnavailableError,
@@ -87,7 +88,7 @@ class SQLiteFile:
     def transaction(self) -> Iterator[None]:
         """Hold the write lock of the file, which is created if need be, with the schema in place."""
         self.prepare_to_write()
-        self.execute("BEGIN IMMEDIATE")
+        self._begin()
         try:
             self._migrate()
             yield
@@ -97,6 +98,28 @@ class SQLiteFile:
             if self._connection is not None and self._connection.in_transaction:
                 self.execute("ROLLBACK")
             raise
+
+    def _begin(self) -> None:
+        """Wait for the write lock, as long as `timeout`.
+
+        Not with SQLite's own waiting, which looks ten times a second: with eight busy writers one of them may find the
+        lock taken a hundred times in a row, and give up. This looks several hundred times a second.
+        """
+        assert self._connection is not None
+        deadline = time.monotonic() + self.timeout
+        self.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE").close()
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise self._explain(error) from None
+                else:
+                    return
+                time.sleep(0.001 + os.urandom(1)[0] / 64_000)  # 1 to 5 ms, so that the waiting do not march in step
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -172,7 +195,7 @@ class SQLiteFile:
                 hint=f"create it by storing a secret: workflow secrets set NAME --store {shell_word(self.path)}",
             ) from None
         except PermissionError:
-            raise self._refused("read") from None
+            raise refused(self.path, "read") from None
         except OSError as error:
             raise StoreUnavailableError(
                 f"cannot open the secret store {self.path}: {error.strerror}", hint="give another file with --store"
@@ -234,7 +257,7 @@ class SQLiteFile:
                 hint=f"mkdir -p {shell_word(os.path.dirname(self.path))}",
             ) from None
         except PermissionError:
-            raise self._refused("create") from None
+            raise refused(self.path, "create") from None
         except OSError as error:
             raise StoreUnavailableError(
                 f"cannot create the secret store {self.path}: {error.strerror}", hint="give another file with --store"
@@ -253,42 +276,5 @@ class SQLiteFile:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         return version == 0
 
-    # -- errors -------------------------------------------------------------------------------------------------
-
     def _explain(self, error: sqlite3.Error) -> SecretsError:
-        """Return the error of ours that names the remedy; it repeats SQLite's own words only, never parameters."""
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the low byte is the primary code
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return self.locked()
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-            return self._refused("write")
-        if code == sqlite3.SQLITE_CANTOPEN:
-            return self._refused("open")
-        if code == sqlite3.SQLITE_FULL:
-            return StoreUnavailableError(
-                f"no space left for the secret store {self.path}; nothing was changed",
-                hint=f"free some space: df -h {shell_word(os.path.dirname(self.path))}",
-            )
-        if code == sqlite3.SQLITE_NOTADB:
-            return UnknownFormatError(
-                f"{self.path} is no secret store, nor any SQLite database", hint="give the right file with --store"
-            )
-        if code == sqlite3.SQLITE_IOERR:
-            return StoreUnavailableError(
-                f"cannot read or write the secret store {self.path}: {error}", hint="look at the disk: dmesg | tail"
-            )
-        return DamagedError(f"the secret store {self.path} is damaged: {error}", hint="restore it from a backup")
-
-    def locked(self) -> StoreUnavailableError:
-        """Return the error that says that another process holds the file."""
-        return StoreUnavailableError(
-            f"the secret store {self.path} has been locked by another process for {self.timeout:g} s",
-            hint=f"see who has it open: fuser -v {shell_word(self.path)}",
-        )
-
-    def _refused(self, verb: str) -> PermissionRefusedError:
-        directory = os.path.dirname(self.path)
-        return PermissionRefusedError(
-            f"cannot {verb} the secret store {self.path}: permission denied, or read-only",
-            hint=f"look at its owner and mode: ls -ld {shell_word(directory)} {shell_word(self.path)}",
-        )
+        return explain(error, path=self.path, timeout=self.timeout)
