@@ -78,7 +78,7 @@ class App:
     def secrets(self) -> SecretStore:
         """Open the secrets store; one that does not exist reads as empty where it is the default one."""
         keys = MasterKeyProvider(self._environ, notify=self._notify)
-        return SecretStore.open(self._store, keys=keys, environ=self._environ)
+        return SecretStore.open(self._store, keys=keys, environ=self._environ, notify=self._notify)
 
     def output_cipher(self) -> OutputCipher | None:
         """Return what opens sealed outputs, None where there is no store or no key at hand."""

@@ -169,8 +169,13 @@ def test_a_file_without_secrets_is_an_error(text: str, file_format: imports.Form
     assert "f: no secrets in it" == caught.value.message
 
 
-def test_text_is_utf8_with_or_without_a_mark_and_its_line_ends_become_lf() -> None:
-    assert "A=é\nB='1\n2'\n" == imports.decode(b"\xef\xbb\xbfA=\xc3\xa9\r\nB='1\r\n2'\r\n", origin="f")
+def test_text_is_utf8_with_or_without_a_mark() -> None:
+    assert "A=é\r\n" == imports.decode(b"\xef\xbb\xbfA=\xc3\xa9\r\n", origin="f")
+    assert "A=é\n" == imports.decode(b"A=\xc3\xa9\n", origin="f")
+
+
+def test_line_ends_of_dotenv_become_lf() -> None:
+    assert {"A": "é", "B": "1\n2"} == dotenv("A=é\r\nB='1\r\n2'\r\n")
 
 
 def test_bytes_that_are_no_utf8_are_refused_with_their_line() -> None:

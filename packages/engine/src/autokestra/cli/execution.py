@@ -8,6 +8,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
+from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def resume(
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
 
-    app = App(store=store, state=state, notify=console.notice)
+    app = App(store=store, state=state, notify=say)
     with _found(state) as executions:
         row = executions.execution(id_)
     if row.state == "SUCCESS":

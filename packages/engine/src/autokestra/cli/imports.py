@@ -1,4 +1,4 @@
-"""Files that hold many secrets, read as text: dotenv and JSON. Nothing is opened, stored or printed here.
+"""Files that hold many secrets, read as text: dotenv, JSON and shell. Nothing is opened, stored or printed here.
 
 Every error names the file and, where there is one, the line or the key; never what stands there, since half a
 line may be a value.
@@ -11,7 +11,7 @@ from typing import Final, Literal
 from autokestra.errors import UsageError
 from autokestra_secrets import SecretsError, SecretValue, secret_name
 
-Format = Literal["dotenv", "json"]
+Format = Literal["dotenv", "json", "shell"]
 
 _LINE: Final = re.compile(r"[ \t]*(?:export[ \t]+)?([^\s=#'\"]+)[ \t]*=[ \t]*")
 _BLANK: Final = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
@@ -31,11 +31,13 @@ def detect_format(file_name: str, text: str) -> Format:
         return "json"
     if lower.endswith(".env"):
         return "dotenv"
+    if lower.endswith(".sh"):
+        return "shell"
     return "json" if text.lstrip().startswith("{") else "dotenv"
 
 
 def decode(data: bytes, *, origin: str) -> str:
-    """Return the text of a file: UTF-8, with or without byte order mark; CRLF becomes LF, as dotenv readers do.
+    """Return the text of a file: UTF-8, with or without byte order mark.
 
     Raises UsageError naming `origin` and the line.
     """
@@ -44,7 +46,7 @@ def decode(data: bytes, *, origin: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{origin}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
-    return text.replace("\r\n", "\n")
+    return text
 
 
 def parse(text: str, *, origin: str, file_format: Format) -> dict[str, SecretValue]:
@@ -52,7 +54,8 @@ def parse(text: str, *, origin: str, file_format: Format) -> dict[str, SecretVal
 
     `origin` is the file's name for messages. Raises UsageError for the first thing that is wrong.
     """
-    secrets = parse_json(text, origin=origin) if file_format == "json" else parse_dotenv(text, origin=origin)
+    parsers = {"json": parse_json, "dotenv": parse_dotenv, "shell": parse_shell}
+    secrets = parsers[file_format](text, origin=origin)
     if not secrets:
         raise UsageError(f"{origin}: no secrets in it", hint="each line is NAME=VALUE, or the file is a JSON object")
     return secrets
@@ -66,8 +69,10 @@ def parse_dotenv(text: str, *, origin: str) -> dict[str, SecretValue]:
 
     Unquoted values end at ` #` or the line's end, and lose blanks around them. Nothing is special within single
     quotes. Within double quotes `\n \r \t \\ \" \$` and an escaped backtick are escapes, and any other backslash is
-    itself. `$NAME` is text everywhere: nothing is expanded, because a password may hold a `$`.
+    itself. `$NAME` is text everywhere: nothing is expanded, because a password may hold a `$`. CRLF is LF, as other
+    readers of such files have it.
     """
+    text = text.replace("\r\n", "\n")
     found: dict[str, SecretValue] = {}
     lines: dict[str, int] = {}
     position, line = 0, 1
@@ -110,11 +115,31 @@ def _dotenv_value(text: str, start: int, *, where: str) -> tuple[str, int]:
     return value, after.end()
 
 
+# --- shell --------------------------------------------------------------------------------------------------------
+
+
+def parse_shell(text: str, *, origin: str) -> dict[str, SecretValue]:
+    """Parse lines `export NAME='VALUE'`. Raises UsageError naming the line."""
+    from autokestra.cli.shelltext import assignments  # noqa: PLC0415  # the other formats do without
+
+    found: dict[str, SecretValue] = {}
+    lines: dict[str, int] = {}
+    for name, value, line in assignments(text, origin=origin):
+        if name in found:
+            raise UsageError(f"{origin}:{line}: '{name}' is already in line {lines[name]}", hint="keep one of the two")
+        found[name] = _checked(name, value, where=f"{origin}:{line}")
+        lines[name] = line
+    return found
+
+
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 
 def parse_json(text: str, *, origin: str) -> dict[str, SecretValue]:
-    """Parse one JSON object of strings. Raises UsageError naming the line of bad syntax, or the key of a bad value."""
+    """Parse one JSON object of strings, and of `{"encoding": "base64", "value": …}` for what is no text.
+
+    Raises UsageError naming the line of bad syntax, or the key of a bad value.
+    """
     import json  # noqa: PLC0415  # dotenv files do without
 
     try:
@@ -162,11 +187,27 @@ def _checked(name: str, value: object, *, where: str) -> SecretValue:
     except SecretsError as error:
         # Not what stands there: it is as likely a piece of a value, such as a line of a key without its quotes.
         raise UsageError(f"{where}: no secret name stands there", hint=error.hint) from None
-    if not isinstance(value, str):
+    data = _from_base64(value)
+    if data is None and not isinstance(value, str):
         raise UsageError(
             f"{where}: '{name}' is {_kind(value)}, expected a string", hint="write the value in double quotes"
         )
     try:
-        return SecretValue(value)
+        return SecretValue(value if isinstance(value, str) else data or b"")
     except SecretsError as error:
         raise UsageError(f"{where}: '{name}': {error.message}", hint=error.hint) from None
+
+
+def _from_base64(value: object) -> bytes | None:
+    """Return the bytes of `{"encoding": "base64", "value": …}`, which is how JSON here holds what is no text."""
+    if not isinstance(value, _Pairs) or sorted(key for key, _ in value.pairs) != ["encoding", "value"]:
+        return None
+    parts = dict(value.pairs)
+    if parts["encoding"] != "base64" or not isinstance(parts["value"], str):
+        return None
+    from base64 import b64decode  # noqa: PLC0415  # rare
+
+    try:
+        return b64decode(parts["value"], validate=True)
+    except ValueError:
+        return None

@@ -7,29 +7,22 @@ command returns its exit code or nothing, and raises for everything that went wr
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from typing import Final, NamedTuple, cast
+from typing import Final
 
 import click
 
 from autokestra import hardening
 from autokestra.cli import console
-from autokestra.errors import AutokestraError, UsageError
-
-EXIT_USAGE: Final = 2
-EXIT_UNAVAILABLE: Final = 8
-EXIT_PERMISSION: Final = 9
-EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h: no code that a user's script may want to tell apart
-EXIT_INTERRUPTED: Final = 130  # what shells show for SIGINT
-EXIT_BROKEN_PIPE: Final = 141  # what shells show for SIGPIPE
-
-
-class Entry(NamedTuple):
-    """Where a command lives (`module:attribute`) and the line that `--help` of its group shows for it."""
-
-    target: str
-    summary: str
-
+from autokestra.cli.codes import (
+    EXIT_BROKEN_PIPE,
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_PERMISSION,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+)
+from autokestra.cli.groups import Entry, LazyGroup
+from autokestra.errors import AutokestraError
 
 # The summaries stand here, so that the help of a group needs no command's module; a test compares them with the
 # first line of each command's own help.
@@ -39,46 +32,8 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "validate": Entry("autokestra.cli.run:validate", "Check workflows without running them."),
     "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
+    "doctor": Entry("autokestra.cli.doctor:doctor", "Check keys, stores and this machine, and say what to do."),
 }
-
-
-class LazyGroup(click.Group):
-    """A group that imports the module of a command when the command runs, and not for its help."""
-
-    def __init__(self, name: str, entries: Mapping[str, Entry], *, help: str) -> None:  # noqa: A002  # click's word
-        super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
-        self.entries = entries
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Return the names in the order in which a newcomer needs them."""
-        return list(self.entries)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import and return one command, None when there is no such command."""
-        entry = self.entries.get(cmd_name)
-        if entry is None:
-            return None
-        module, _, attribute = entry.target.partition(":")
-        return cast(click.Command, getattr(import_module(module), attribute))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that `args` begin with. Raises UsageError with the nearest name."""
-        name = args[0]
-        if name in self.entries or name.startswith("-") or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        from difflib import get_close_matches  # noqa: PLC0415  # only after a slip
-
-        nearest = get_close_matches(name, self.entries, n=1)
-        raise UsageError(
-            f"no such command '{name}'", hint=f"did you mean {nearest[0]}?" if nearest else f"{ctx.command_path} --help"
-        )
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the table of commands from the entries alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
 
 
 def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click's signature

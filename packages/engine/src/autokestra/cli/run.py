@@ -4,13 +4,15 @@ import gc
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from autokestra.cli import console
+from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
+from autokestra.cli.stores import say
 from autokestra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
     from autokestra.executions.records import Execution
     from autokestra.workflow.loader import LoadedWorkflow
     from autokestra.workflow.problems import Problem
-
-EXIT_FAILED: Final = 1
-EXIT_INVALID: Final = 3
-EXIT_CANCELLED: Final = 10
 
 HELLO: Final = """\
 # Run it with: workflow run hello.yaml
@@ -113,8 +111,9 @@ def run(
 
     gc.freeze()
     gc.enable()
-    app = App(store=store, state=state, notify=console.notice)
+    app = App(store=store, state=state, notify=say)
     loaded = _load(file, quiet=quiet)
+    warn_of_expiry(App(store=store), loaded.workflow.secrets)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:
         return _dry_run(loaded, app)
@@ -126,6 +125,19 @@ def run(
     ):
         execution = engine.run(loaded, arguments)
     return exit_code(execution, received)
+
+
+def warn_of_expiry(app: "App", declared: Sequence[str]) -> None:
+    """Warn of each declared secret that has expired, or will within 14 days."""
+    if not declared:
+        return
+    from autokestra.app import now  # noqa: PLC0415
+    from autokestra.cli.expiry import warnings  # noqa: PLC0415
+    from autokestra_secrets import SecretsError  # noqa: PLC0415
+
+    with suppress(SecretsError), app.secrets() as store:
+        for line in warnings(store.list(), declared, now=now()):
+            console.warn(line)
 
 
 def exit_code(execution: "Execution", received: Sequence[int]) -> int:

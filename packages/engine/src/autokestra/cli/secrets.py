@@ -5,14 +5,15 @@ The library is imported when a command runs. No value is shown, quoted or measur
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from autokestra.cli import console
-from autokestra.cli.keys import key
-from autokestra.cli.stores import opened_store, store_option
+from autokestra.cli.groups import Entry, LazyGroup
+from autokestra.cli.stores import accept_option, opened_store, store_option
 from autokestra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,18 +24,41 @@ INPUT_BYTES: Final = 16 << 20  # bytes read from a file or a pipe before it is r
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class OrderedGroup(click.Group):
-    """A group whose help lists commands in the order in which they stand here."""
+# The commands that everybody uses are here; what is needed seldom has modules of its own.
+COMMANDS: Final[Mapping[str, Entry]] = {
+    "set": Entry(f"{__name__}:set_", "Store a secret."),
+    "get": Entry(f"{__name__}:get", "Print the value of a secret, byte for byte."),
+    "list": Entry(f"{__name__}:list_", "List the names of all secrets, with their times; needs no key."),
+    "delete": Entry(f"{__name__}:delete", "Delete secrets for good."),
+    "rename": Entry(f"{__name__}:rename", "Give a secret another name."),
+    "history": Entry(
+        "autokestra.cli.versions:history", "List the kept versions of a secret, newest first; needs no key."
+    ),
+    "rollback": Entry("autokestra.cli.versions:rollback", "Store an earlier version of a secret again, as the newest."),
+    "describe": Entry("autokestra.cli.versions:describe", "Change what is said about a secret, and not its value."),
+    "import": Entry(
+        "autokestra.cli.transfer:import_", "Store all secrets of a dotenv, JSON or shell file, or of the environment."
+    ),
+    "export": Entry("autokestra.cli.transfer:export", "Write secrets in clear, for another program."),
+    "exec": Entry(
+        "autokestra.cli.exec.command:exec_", "Run a program with secrets in its environment, and mask its output."
+    ),
+    "scan": Entry("autokestra.cli.scan:scan", "Look for stored values in files, in any form that a masker knows."),
+    "verify": Entry(
+        "autokestra.cli.care:verify", "Check that nothing was changed, dropped or put back behind our back."
+    ),
+    "backup": Entry(
+        "autokestra.cli.care:backup", "Copy the store to a file, whole and encrypted, while others use it."
+    ),
+    "restore": Entry(
+        "autokestra.cli.care:restore",
+        "Put a backup in the place of the store, if it is whole and opens with the key at hand.",
+    ),
+    "key": Entry("autokestra.cli.keys:key", "Look at the keys that open the store, and change them."),
+}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Return the names in order of definition, which is the order in which a newcomer needs them."""
-        return list(self.commands)
-
-
-@click.group("secrets", cls=OrderedGroup)
-@store_option
-def secrets() -> None:
-    """Store, show and remove secrets."""
+secrets: Final = LazyGroup("secrets", COMMANDS, help="Store, show and remove secrets.")
+store_option(secrets)
 
 
 # --- in -----------------------------------------------------------------------------------------------------------
@@ -57,30 +81,60 @@ class ValueTakingCommand(click.Command):
             raise UsageError("there are too many arguments", hint=hint) from None
 
 
-@secrets.command("set", cls=ValueTakingCommand)
+@click.command("set", cls=ValueTakingCommand)
 @click.argument("name")
 @click.argument("value", required=False)
 @click.option("--from-file", "file", metavar="FILE", help="Take the bytes of FILE as they are; '-' is stdin.")
+@click.option("--description", metavar="TEXT", help="What it is for. Stored in clear.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find it by; may be given again.")
+@click.option("--expires", metavar="WHEN", help="When it runs out: 30d, 12h, 2026-12-31.")
+@click.option("--if-version", type=click.IntRange(0), metavar="N", help="Only if N is its version; 0 is none yet.")
+@click.option("--keep", type=click.IntRange(1), metavar="N", help="Versions to keep, this one included.  [default: 10]")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was stored.")
+@accept_option
 @store_option
-def set_(name: str, value: str | None, file: str | None, quiet: bool) -> None:  # noqa: FBT001  # click calls by name
+def set_(
+    name: str,
+    value: str | None,
+    file: str | None,
+    description: str | None,
+    tags: Sequence[str],
+    expires: str | None,
+    if_version: int | None,
+    keep: int | None,
+    quiet: bool,  # noqa: FBT001  # click calls by name
+) -> None:
     """Store a secret.
 
     Without VALUE you are asked for it twice, or it is read from a pipe, less one line break at the end. A VALUE on
-    the command line works, but shells keep it in their history.
+    the command line works, but shells keep it in their history. What it replaces stays in its history.
     """
     from autokestra_secrets import SecretValue, secret_name  # noqa: PLC0415
 
     if value is not None and file is not None:
         raise UsageError("a VALUE and --from-file exclude each other", hint="leave one of them out")
     checked = secret_name(name)  # before anybody types a value in vain
+    until = None
+    if expires is not None:
+        from autokestra.cli.expiry import parse_expiry  # noqa: PLC0415  # dates cost 3 ms
+
+        until = parse_expiry(expires, now=time.time_ns() // 1000)
     content = SecretValue(_value(name, value, file))
-    risky = _unmaskable([(name, content)])
+    risky = unmaskable([(name, content)])
+    kept = {} if keep is None else {"keep": keep}
     with opened_store() as store:
-        store.set(checked, content)
+        store.set(
+            checked,
+            content,
+            if_version=if_version,
+            description=description,
+            tags=tags or None,
+            expires=until,
+            **kept,
+        )
     if not quiet:
         console.notice(f"secret '{name}' stored")
-    _warn_of(risky)
+    warn_of(risky)
 
 
 def _value(name: str, argument: str | None, file: str | None) -> bytes:
@@ -101,39 +155,7 @@ def _value(name: str, argument: str | None, file: str | None) -> bytes:
     return piped.removesuffix(b"\r\n") if piped.endswith(b"\r\n") else piped.removesuffix(b"\n")
 
 
-@secrets.command("import")
-@click.argument("file")
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["dotenv", "json"]),
-    help="What FILE is.  [default: by its extension and content]",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Do not say what was stored.")
-@store_option
-def import_(file: str, file_format: str | None, quiet: bool) -> None:  # noqa: FBT001  # click calls by name
-    """Store all secrets of a dotenv or JSON file, or none.
-
-    FILE holds lines NAME=VALUE, or a JSON object of strings; '-' is stdin. In dotenv files, quoted values may
-    go over several lines, and $NAME stays as it is: nothing is expanded.
-    """
-    from autokestra.cli import imports  # noqa: PLC0415
-
-    origin = "stdin" if file == "-" else file
-    text = imports.decode(read_input(file), origin=origin)
-    chosen: imports.Format = "json" if file_format == "json" else "dotenv"
-    found = imports.parse(
-        text, origin=origin, file_format=chosen if file_format else imports.detect_format(origin, text)
-    )
-    risky = _unmaskable(found.items())
-    with opened_store() as store:
-        store.set_many(found)
-    if not quiet:
-        console.notice(f"{len(found)} {'secret' if len(found) == 1 else 'secrets'} stored: {', '.join(found)}")
-    _warn_of(risky)
-
-
-def _unmaskable(values: Iterable[tuple[str, "SecretValue"]]) -> dict[str, str]:
+def unmaskable(values: Iterable[tuple[str, "SecretValue"]]) -> dict[str, str]:
     """Return the names of values that a log could not be kept free of, each with the reason."""
     from autokestra_secrets import maskability  # noqa: PLC0415
 
@@ -141,8 +163,9 @@ def _unmaskable(values: Iterable[tuple[str, "SecretValue"]]) -> dict[str, str]:
     return {name: reason for name, reason in reasons if reason}
 
 
-def _warn_of(unmaskable: Mapping[str, str]) -> None:
-    for name, reason in unmaskable.items():
+def warn_of(reasons: Mapping[str, str]) -> None:
+    """Warn of each value that `unmaskable` returned."""
+    for name, reason in reasons.items():
         console.warn(f"secret '{name}' cannot be masked in logs: {reason}")
 
 
@@ -163,27 +186,29 @@ def read_input(file: str) -> bytes:
 # --- out ----------------------------------------------------------------------------------------------------------
 
 
-@secrets.command("get")
+@click.command("get")
 @click.argument("name")
+@click.option("--version", type=click.IntRange(1), metavar="N", help="An earlier version; see `history`.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Do not warn that the value is shown.")
 @store_option
-def get(name: str, as_json: bool, quiet: bool) -> None:  # noqa: FBT001  # click calls by name
+def get(name: str, version: int | None, as_json: bool, quiet: bool) -> None:  # noqa: FBT001  # click calls by name
     """Print the value of a secret, byte for byte.
 
     On a terminal a line break follows. With --json, a value that is no text is in base64.
     """
     with opened_store() as store:
-        value = store.get(name)
+        value = store.get(name, version=version)
     if not quiet:
         console.warn(f"this shows the value of '{name}' in clear")
     if as_json:
-        console.out_json({"name": name, **_json_value(value)})
+        console.out_json({"name": name, **json_value(value)})
     else:
         console.out_bytes(value.reveal_bytes() + (b"\n" if console.stdout_is_terminal() else b""))
 
 
-def _json_value(value: "SecretValue") -> dict[str, str]:
+def json_value(value: "SecretValue") -> dict[str, str]:
+    """Return what JSON says of a value: text as it is, other bytes in base64."""
     if value.is_text:
         return {"encoding": "text", "value": value.reveal()}
     from base64 import b64encode  # noqa: PLC0415
@@ -191,44 +216,40 @@ def _json_value(value: "SecretValue") -> dict[str, str]:
     return {"encoding": "base64", "value": b64encode(value.reveal_bytes()).decode()}
 
 
-@secrets.command("list")
+@click.command("list")
 @json_option
 @store_option
 def list_(as_json: bool) -> None:  # noqa: FBT001  # click calls by name
     """List the names of all secrets, with their times; needs no key."""
-    from autokestra.cli.times import local_time, utc_time  # noqa: PLC0415
+    from autokestra.cli.expiry import warnings  # noqa: PLC0415
+    from autokestra.cli.times import local_time  # noqa: PLC0415
+    from autokestra.cli.versions import metadata_object, metadata_table, now  # noqa: PLC0415
 
     with opened_store() as store:
         found = store.list()
-    if as_json:
-        console.out_json(
-            [
-                {
-                    "name": secret.name,
-                    "version": secret.version,
-                    "created_at": utc_time(secret.created_at),
-                    "updated_at": utc_time(secret.updated_at),
-                }
-                for secret in found
-            ]
-        )
-    elif found:
+    if as_json:  # it has a field for what is due
+        console.out_json([metadata_object(secret) for secret in found])
+        return
+    if found:
         rows = [
             (secret.name, str(secret.version), local_time(secret.created_at), local_time(secret.updated_at))
             for secret in found
         ]
-        console.out(console.table(("NAME", "VERSION", "CREATED", "UPDATED"), rows))
+        console.out(metadata_table(found, ("NAME", "VERSION", "CREATED", "UPDATED"), rows))
     else:
         console.notice("no secrets found")
+    for line in warnings(found, now=now()):
+        console.warn(line)
 
 
 # --- changes ------------------------------------------------------------------------------------------------------
 
 
-@secrets.command("delete")
+@click.command("delete")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("-f", "--force", is_flag=True, help="Do not ask. Required without a terminal.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was deleted.")
+@accept_option
 @store_option
 def delete(names: Sequence[str], force: bool, quiet: bool) -> None:  # noqa: FBT001  # click calls by name
     """Delete secrets for good."""
@@ -257,10 +278,11 @@ def _listed(names: Sequence[str]) -> str:
     return f"{'secret' if len(names) == 1 else 'secrets'} {', '.join(map(repr, names))}"
 
 
-@secrets.command("rename")
+@click.command("rename")
 @click.argument("old")
 @click.argument("new")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was renamed.")
+@accept_option
 @store_option
 def rename(old: str, new: str, quiet: bool) -> None:  # noqa: FBT001  # click calls by name
     """Give a secret another name."""
@@ -268,6 +290,3 @@ def rename(old: str, new: str, quiet: bool) -> None:  # noqa: FBT001  # click ca
         store.rename(old, new)
     if not quiet:
         console.notice(f"secret '{old}' is now '{new}'; workflows that declare '{old}' need the new name")
-
-
-secrets.add_command(key)

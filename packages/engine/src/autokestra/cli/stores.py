@@ -11,7 +11,9 @@ from autokestra.cli import console
 if TYPE_CHECKING:
     from autokestra_secrets import MasterKeyProvider, SecretStore
 
-_LOCATION: Final = "autokestra.store"  # key in the context's meta, which groups and their commands share
+# Keys in the context's meta, which groups and their commands share.
+_LOCATION: Final = "autokestra.store"
+_ACCEPTED: Final = "autokestra.accept_rollback"
 
 
 def remember_store(ctx: click.Context, _: click.Parameter, location: str | None) -> None:
@@ -22,12 +24,25 @@ def remember_store(ctx: click.Context, _: click.Parameter, location: str | None)
         ctx.meta[_LOCATION] = location
 
 
+def remember_acceptance(ctx: click.Context, _: click.Parameter, accepted: bool) -> None:  # noqa: FBT001  # click's way
+    """Keep `--accept-rollback`."""
+    if accepted:
+        ctx.meta[_ACCEPTED] = True
+
+
 store_option = click.option(
     "--store",
     metavar="LOCATION",
     expose_value=False,
     callback=remember_store,
     help="Path or sqlite:/// URL of the store.  [default: $AUTOKESTRA_STORE, else $AUTOKESTRA_HOME/secrets.db]",
+)
+accept_option = click.option(
+    "--accept-rollback",
+    is_flag=True,
+    expose_value=False,
+    callback=remember_acceptance,
+    help="Write to a store that is an older copy of the one that this machine has seen.",
 )
 
 
@@ -41,10 +56,11 @@ def key_provider() -> "MasterKeyProvider":
     """Return the provider whose remarks (a key was made, others can read it) are said on stderr."""
     from autokestra_secrets import MasterKeyProvider  # noqa: PLC0415
 
-    return MasterKeyProvider(notify=_say_of_key)
+    return MasterKeyProvider(notify=say)
 
 
-def _say_of_key(line: str) -> None:
+def say(line: str) -> None:
+    """Say a remark of the library on stderr; one that begins with `warning: ` is a warning."""
     kind, _, rest = line.partition("warning: ")
     if rest and not kind:
         console.warn(rest)
@@ -57,7 +73,8 @@ def opened_store() -> Iterator["SecretStore"]:
     """Open the store that `--store`, the environment or the default names; an absent secret gets the nearest name."""
     from autokestra_secrets import SecretNotFoundError, SecretStore  # noqa: PLC0415
 
-    with SecretStore.open(store_location(), keys=key_provider()) as store:
+    accepted: bool = click.get_current_context().meta.get(_ACCEPTED, False)
+    with SecretStore.open(store_location(), keys=key_provider(), notify=say, accept_rollback=accepted) as store:
         try:
             yield store
         except SecretNotFoundError as error:

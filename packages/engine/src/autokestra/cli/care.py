@@ -1,0 +1,83 @@
+"""`workflow secrets verify`, `backup`, `restore`: whether a store is what was written, and copies of it."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from autokestra.cli import console
+from autokestra.cli.codes import EXIT_FOUND
+from autokestra.cli.stores import key_provider, opened_store, store_location, store_option
+
+if TYPE_CHECKING:
+    from autokestra_secrets import Report
+
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite what is there.")
+
+
+@click.command("verify")
+@click.argument("file", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@store_option
+def verify(file: str | None, as_json: bool) -> int:  # noqa: FBT001  # click calls by name
+    """Check that nothing was changed, dropped or put back behind our back.
+
+    FILE is a backup to check instead of the store. Exit code 12 when something is wrong.
+    """
+    from autokestra_secrets import SecretStore  # noqa: PLC0415
+
+    if file is not None:
+        report, place = SecretStore.verify_file(file, keys=key_provider()), file
+    else:
+        with opened_store() as store:
+            report, place = store.verify(), store.location
+    if as_json:
+        console.out_json(_report_object(report))
+    else:
+        for problem in report.problems:
+            about = f" (secret '{problem.name}'{f', version {problem.version}' if problem.version else ''})"
+            console.out(f"{problem.kind}: {console.visible(problem.message)}{about if problem.name else ''}")
+        if report.ok:
+            console.notice(f"{place} is whole: {_counted(report)}")
+        else:
+            console.error(f"{place} is not what was written", hint="put back a backup: workflow secrets restore FILE")
+    return 0 if report.ok else EXIT_FOUND
+
+
+def _report_object(report: "Report") -> dict[str, object]:
+    return {
+        "ok": report.ok,
+        "secrets": report.secrets,
+        "generation": report.generation,
+        "problems": [problem._asdict() for problem in report.problems],
+    }
+
+
+def _counted(report: "Report") -> str:
+    return f"{report.secrets} {'secret' if report.secrets == 1 else 'secrets'}, {report.generation} changes so far"
+
+
+@click.command("backup")
+@click.argument("file")
+@force_option
+@click.option("-q", "--quiet", is_flag=True, help="Do not say that it was written.")
+@store_option
+def backup(file: str, force: bool, quiet: bool) -> None:  # noqa: FBT001  # click calls by name
+    """Copy the store to a file, whole and encrypted, while others use it."""
+    with opened_store() as store:
+        store.backup(file, force=force)
+    if not quiet:
+        console.notice(f"wrote {file}; it opens with the same keys as the store, so keep it apart from them")
+
+
+@click.command("restore")
+@click.argument("file")
+@force_option
+@click.option("-q", "--quiet", is_flag=True, help="Do not say that it was put back.")
+@store_option
+def restore(file: str, force: bool, quiet: bool) -> None:  # noqa: FBT001  # click calls by name
+    """Put a backup in the place of the store, if it is whole and opens with the key at hand."""
+    from autokestra_secrets import SecretStore  # noqa: PLC0415
+
+    report = SecretStore.restore(file, store_location(), force=force, keys=key_provider())
+    if not quiet:
+        console.notice(f"restored {file}: {_counted(report)}")

@@ -1,0 +1,139 @@
+"""What `doctor` looks at of this machine: versions, file systems, clock, memory, isolation. Nothing is changed.
+
+A check says `ok`, `warn` or `fail`, what it saw, and for the last two what to type.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from shlex import quote
+from typing import Final, Literal, NamedTuple
+
+from autokestra import hardening
+
+Status = Literal["ok", "warn", "fail"]
+
+FREE_WARN: Final = 200 << 20  # bytes; a write-ahead log alone may grow to some of it
+FREE_FAIL: Final = 10 << 20
+EARLIEST: Final = 1_735_689_600  # 2025-01-01; this program is younger
+PROBE_SECONDS: Final = 10.0
+
+# File systems on which locks, hard links or atomic renames are those of another machine.
+NETWORK: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"}
+)
+
+
+class Check(NamedTuple):
+    """One finding: `name` is the subject, `fix` a command or an advice, None where nothing is to be done."""
+
+    name: str
+    status: Status
+    message: str
+    fix: str | None = None
+
+
+def check_versions() -> Iterator[Check]:
+    """Which versions are at work."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Check(
+        "versions", "ok", f"autokestra {version('autokestra')}, Python {python}, SQLite {sqlite3.sqlite_version}"
+    )
+
+
+def check_place(directory: Path) -> Iterator[Check]:
+    """The file system of a directory: whether it is this machine's, and how much room there is."""
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    kind = file_system(directory)
+    if kind in NETWORK:
+        yield Check(
+            "file system",
+            "warn",
+            f"{directory} is on a network ({kind}), where locks may not hold",
+            "set AUTOKESTRA_HOME to a directory on a local disk",
+        )
+    else:
+        yield Check("file system", "ok", f"{directory} is on {kind or 'a local disk'}")
+    free = shutil.disk_usage(directory).free
+    status: Status = "fail" if free < FREE_FAIL else "warn" if free < FREE_WARN else "ok"
+    yield Check(
+        "disk", status, f"{free >> 20:,} MiB free", None if status == "ok" else f"df -h {quote(str(directory))}"
+    )
+
+
+def file_system(directory: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
+    """Return the type of the file system that holds a directory, None where that cannot be told."""
+    device = directory.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        lines = Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        if fields.split()[2] == wanted:
+            return rest.split()[0]
+    return None
+
+
+def check_clock(now: float) -> Iterator[Check]:
+    """Whether the clock can be right: times of expiry and of versions depend on it."""
+    if now < EARLIEST:
+        yield Check(
+            "clock", "fail", f"it says {time.strftime('%Y-%m-%d', time.gmtime(now))}", "timedatectl set-ntp true"
+        )
+    else:
+        yield Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
+
+
+def check_memory(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Whether other processes of this user, and core files, can see what we hold."""
+    if hardening.is_debugging(environ):
+        yield Check(
+            "memory",
+            "warn",
+            f"{hardening.DEBUG_VARIABLE}=1 lets others look into it",
+            f"unset {hardening.DEBUG_VARIABLE}",
+        )
+        return
+    open_to = hardening.forbid_dumps()
+    if open_to:
+        yield Check("memory", "warn", f"cannot be closed on this system: {', '.join(open_to)}")
+    else:
+        yield Check("memory", "ok", "no core files, and not readable by other programs of yours")
+
+
+def check_isolation() -> Iterator[Check]:
+    """Whether bubblewrap is there and works, which hides files of yours from tasks."""
+    program = shutil.which("bwrap")
+    if program is None:
+        yield Check(
+            "isolation", "warn", "bubblewrap is not installed: tasks can read what you can", "apt install bubblewrap"
+        )
+        return
+    probe = [program, "--ro-bind", "/", "/", "--unshare-pid", "--die-with-parent", "true"]
+    try:
+        done = subprocess.run(probe, capture_output=True, timeout=PROBE_SECONDS, check=False)
+        works = done.returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        works = False
+    if not works:
+        yield Check(
+            "isolation",
+            "warn",
+            f"{program} does not work here, as in most containers",
+            "sysctl kernel.unprivileged_userns_clone",
+        )
+    elif os.geteuid() == 0:
+        yield Check(
+            "isolation", "warn", f"{program} works, but root is not isolated by it", "run workflows as another user"
+        )
+    else:
+        yield Check("isolation", "ok", f"{program} works")
