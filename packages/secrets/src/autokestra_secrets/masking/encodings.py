@@ -17,11 +17,12 @@ ESCAPED_LENGTH: Final = 4  # bytes of a form with some characters escaped
 LARGE: Final = 1 << 16  # bytes; of larger values only the common encodings are looked for
 
 ENCODED_LEAD: Final = 8  # bytes of a wrapped encoding that stand together at its beginning
-WRAPPED_BYTES: Final = 24  # of an encoding that is recognised across line breaks
+WRAPPED_BYTES: Final = 16  # of an encoding that is recognised across line breaks
 PLAIN_LEAD: Final = 4  # the same for a plain value
 TOKEN_BYTES: Final = 12  # of a plain value of letters and digits that is recognised across a line break
 LONG_TOKEN_BYTES: Final = 40  # of any plain value without blanks
 TOKEN_LIMIT: Final = 4000
+TOLERANT_LINES: Final = 1000  # lines of one value that are recognised when they are broken or spaced differently
 
 _BRIDGED: Final = frozenset({"plain", "line", "unquoted", "leaf"})
 _TOKEN: Final = re.compile(rb"[\x21-\x7e]+")
@@ -31,12 +32,14 @@ _MIXED: Final = re.compile(rb"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])")
 class Form(NamedTuple):
     """One spelling of a value: `kind` is what reports call it, `data` the bytes to look for.
 
-    A form with a `lead` is also recognised when line breaks cut it behind its first `lead` bytes.
+    A form with a `lead` is also recognised when line breaks cut it behind its first `lead` bytes. In an `exact` one a
+    blank is a blank; in others it stands for any run of them.
     """
 
     kind: str
     data: bytes
     lead: int = 0
+    exact: bool = False
 
 
 class Encoding(NamedTuple):
@@ -68,13 +71,15 @@ ENCODINGS: Final = (
     Encoding("utf-16", alphabets.utf16, "wsl.exe, redirected PowerShell"),
     Encoding("hex", alphabets.hexadecimal, "xxd -p, digest tools", wrapped=True, tails=True, common=True),
     Encoding("hex", alphabets.hexadecimal_separated, "openssl, C and Python literals", wrapped=True),
-    Encoding("percent", escapes.percent, "URLs and forms", _UNRESERVED, common=True),
+    Encoding("percent", escapes.common_percent, "URLs and forms", _UNRESERVED, common=True),
+    Encoding("percent", escapes.percent, "by every writer's idea of what to escape", _UNRESERVED),
     Encoding("double percent", escapes.double_percent, "a URL within a URL", _UNRESERVED),
     Encoding("json", escapes.json_string, "every structured log", _UNRESERVED, common=True),
     Encoding("nested json", escapes.nested_json, "a JSON log of a JSON body", _UNRESERVED),
     Encoding("xml", escapes.xml, "XML, HTML, SOAP", _UNRESERVED),
     Encoding("shell", quoting.shell_quotes, "set -x, shlex, declare -p", _UNRESERVED),
     Encoding("shell", quoting.backslashes, "printf %q, quotemeta", _WORD),
+    Encoding("shell", quoting.backslashed_bytes, "quotemeta of undecoded text", _WORD),
     Encoding("doubled", quoting.doubled, "SQL, CSV, Compose, cron, cmd", _UNRESERVED),
     Encoding("repr", quoting.representations, "tracebacks, debuggers, Go's %q", _UNRESERVED),
 )
@@ -105,10 +110,15 @@ def forms(value: bytes, *, min_length: int = MIN_LENGTH) -> Iterator[Form]:
     if maskability(value, min_length=min_length) is not None:
         return
     seen: set[bytes] = set()
+    lines = 0
     for part in parts(value, min_length):
         if part.data in seen:
             continue
         seen.add(part.data)
+        lines += part.kind == "line"
+        if lines > TOLERANT_LINES and part.kind == "line":
+            yield Form(part.kind, part.data, exact=True)
+            continue
         yield Form(part.kind, part.data, _plain_lead(part.data) if part.kind in _BRIDGED else 0)
         if part.encoded:
             for encoding in ENCODINGS:

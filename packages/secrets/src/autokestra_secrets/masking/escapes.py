@@ -5,8 +5,8 @@ is by all of them, which costs nothing.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations, product
 from typing import Final
 
 _ALNUM: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
@@ -33,10 +33,10 @@ _URL_WRITERS: Final = (
 )
 
 
-def _percent(value: bytes) -> Iterator[bytes]:
+def _percent(value: bytes, writers: Iterable[tuple[bytes, bool]] = _URL_WRITERS) -> Iterator[bytes]:
     seen = set()
     present = frozenset(value)
-    for safe, plus in _URL_WRITERS:
+    for safe, plus in writers:
         unsafe = present - _ALNUM - frozenset(safe)
         if not unsafe or (unsafe, plus and b" " in value) in seen:
             continue
@@ -48,9 +48,27 @@ def _percent(value: bytes) -> Iterator[bytes]:
             yield b"".join([table.get(c) or bytes((c,)) for c in value])
 
 
+_RESERVED: Final = b"!#$&'()*+,/:;=?@[]~"  # RFC 3986, 2.2, and `~`: writers differ about them
+_RESERVED_MIXES: Final = 3  # different reserved characters; up to so many, every choice of what to encode is spelled
+
+
+def _choices(value: bytes) -> Iterator[tuple[bytes, bool]]:
+    present = [bytes((c,)) for c in _RESERVED if c in value]
+    if len(present) <= _RESERVED_MIXES:
+        for size in range(len(present) + 1):
+            for chosen in combinations(present, size):
+                yield b"-._" + b"".join(chosen), False
+                yield b"-._" + b"".join(chosen), True
+
+
+def common_percent(value: bytes) -> Iterator[bytes]:
+    """Yield the percent-encodings (RFC 3986, 2.1) of URLs and forms, in both cases."""
+    yield from _percent(value, _URL_WRITERS[:2])
+
+
 def percent(value: bytes) -> Iterator[bytes]:
     """Yield percent-encodings (RFC 3986, 2.1) by every writer's idea of what to encode, in both cases."""
-    yield from _percent(value)
+    yield from _percent(value, (*_URL_WRITERS, *_choices(value)))
 
 
 def double_percent(value: bytes) -> Iterator[bytes]:

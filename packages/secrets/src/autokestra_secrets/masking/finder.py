@@ -46,8 +46,7 @@ class Finder:
         append = hits.append
 
         def hit(index: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            if end <= size:  # no match may end in the padding
-                append((end, index))
+            append((end, index))
 
         # A scratch serves one scan at a time: it is taken out of the pool for the length of this call, so that no
         # two threads ever hold the same one (list.pop and list.append are atomic).
@@ -55,7 +54,12 @@ class Finder:
             scratch = self._idle.pop()
         except IndexError:
             scratch = self._scratch(self._database)
-        self._database.scan(data if size > _SHORT else data + _PAD, hit, 0, None, scratch)
+        if size > _SHORT:
+            self._database.scan(data, hit, 0, None, scratch)
+        else:
+            self._database.scan(data + _PAD, hit, 0, None, scratch)
+            if hits:  # no match may end in the padding
+                hits = [found for found in hits if found[0] <= size]
         self._idle.append(scratch)
         return hits
 

@@ -1,42 +1,57 @@
 """One compiled set of forms: what matches, and where a match may still be open at the end of the data.
 
 An index never changes; the masker replaces it. It knows nothing of streams, names or placeholders. Most forms are
-literals of one database; the others have a trigger in it and are traced from there.
+literals of one database; the others have a trigger in it, and what stands around the trigger decides.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from autokestra_secrets.masking.encodings import ENCODED_LEAD, PLAIN_LEAD, Form
 from autokestra_secrets.masking.finder import LITERAL_BYTES, Patterns, literal
 from autokestra_secrets.masking.heads import Heads, Opener
-from autokestra_secrets.masking.trace import Long, Match, Spaced, Text, first_word
+from autokestra_secrets.masking.long import Long, Match
+from autokestra_secrets.masking.spaced import Spaced, single_spaced
 from autokestra_secrets.masking.view import BLANKS
-from autokestra_secrets.masking.waiting import WORTH_BYTES
+from autokestra_secrets.masking.waiting import WORTH_BYTES, LargeForm
 from autokestra_secrets.masking.wrapped import PIECE, BrokenTokens, TokenLeads, Wrapped, may_be_wrapped
 
 Values = list[tuple[bytes, int]]
+_SPACED: Final = -1  # the meaning of a trigger of values with blanks; below it come long values, then local triggers
 
 
 class Index:
-    """Finds every occurrence of `forms`, and the earliest place where one may still be growing."""
+    """Finds every occurrence of `forms`, and the earliest place where one may still be growing.
 
-    __slots__ = ("_finder", "_heads", "_local", "_meant", "_remote", "_sizes", "forms", "large")
+    With `as_is`, blanks and line breaks have no special meaning.
+    """
 
-    def __init__(self, forms: Sequence[Form]) -> None:
+    __slots__ = ("_finder", "_heads", "_local", "_long", "_meant", "_sizes", "_spaced", "forms", "large")
+
+    def __init__(self, forms: Sequence[Form], *, as_is: bool = False) -> None:
         self.forms = tuple(forms)
-        self.large = tuple(form for form in self.forms if len(form.data) > WORTH_BYTES)
+        self.large = tuple(LargeForm(form) for form in self.forms if len(form.data) > WORTH_BYTES)
         self._sizes = [len(form.data) for form in self.forms]
-        plan = _Plan(self.forms)
-        self._remote = plan.remote
-        self._local: list[Wrapped | BrokenTokens] = [Wrapped(lead, values) for lead, values in plan.wrapped.items()]
-        self._local += [BrokenTokens(*piece, values, PLAIN_LEAD) for piece, values in plan.pieces.items()]
+        plan = _Plan(self.forms, as_is=as_is)
+        self._long = [Long(data, number, merged=not as_is) for data, number in plan.long]
+        self._local: list[Wrapped | BrokenTokens] = [
+            *(Wrapped(lead, values) for lead, values in plan.wrapped.items()),
+            *(BrokenTokens(*piece, values, PLAIN_LEAD) for piece, values in plan.pieces.items()),
+        ]
+        self._spaced = plan.spaced_values(self.forms)
         patterns = Patterns()
-        for data, number in plan.literals:
+        for data, number in (*plan.literals, *plan.singles):
             patterns.add((literal(data),), number)
-        for index, trace in enumerate((*self._local, *self._remote)):
-            patterns.add(trace.triggers, ~index, once=trace.once)
+            self._sizes[number] = len(data)
+        for place, long in enumerate(self._long):
+            patterns.add((long.trigger,), _SPACED - 1 - place, once=True)
+        for place, local in enumerate(self._local):
+            patterns.add((local.trigger,), _SPACED - 1 - len(self._long) - place)
+        openers: list[Opener] = [*self._long, *(TokenLeads(lead, values) for lead, values in plan.leads.items())]
+        if self._spaced:
+            patterns.add(self._spaced.triggers, _SPACED, once=True)
+            openers.append(self._spaced)
         self._finder, self._meant = patterns.compile()
-        openers: list[Opener] = [*self._remote, *(TokenLeads(lead, values) for lead, values in plan.leads.items())]
         self._heads = Heads([data for data, _ in plan.literals], openers, plan.beginnings)
 
     def search(self, data: bytes, *, start: int = 0, final: bool = False) -> tuple[list[Match], int]:
@@ -44,56 +59,100 @@ class Index:
 
         At the end of a stream nothing is open, and the offset is the size of `data`.
         """
-        text = Text(data)
         matches: list[Match] = []
+        hold = len(data)
+        hits = self._finder.scan(data) if self._finder else None
+        if hits:
+            matches, hold = self._examine(data, start, hits, final=final)
+        return matches, hold if final else min(hold, self._heads.earliest(data, start))
+
+    def open_at(self, data: bytes, start: int) -> int:
+        """Return the smallest offset >= `start` where a form may be open. For an index of literals only."""
+        return self._heads.earliest(data, start)
+
+    def _examine(self, data: bytes, start: int, hits: list[tuple[int, int]], *, final: bool) -> tuple[list[Match], int]:
+        runs: list[list[int]] = []  # places where a literal overlaps itself are one, however many they are
+        last: dict[int, list[int]] = {}
         triggers: dict[int, list[int]] = {}
-        assert self._finder is not None
-        for end, index in self._finder.scan(data):
+        for end, index in hits:
             for meaning in self._meant[index]:
-                if meaning >= 0:
-                    matches.append((end - self._sizes[meaning], end, meaning))
+                if meaning < 0:
+                    triggers.setdefault(meaning, []).append(end)
+                    continue
+                first = end - self._sizes[meaning]
+                run = last.get(meaning)
+                if run is not None and run[0] <= first < run[1]:
+                    run[1] = max(run[1], end)
                 else:
-                    triggers.setdefault(~meaning, []).append(end)
-        hold = text.size
-        for which, ends in triggers.items():
-            if which >= len(self._local):
-                matches += self._remote[which - len(self._local)].matches(text)
-                continue
-            local = self._local[which]
-            ends.sort()
-            matches += local.matches(data, ends)
-            if isinstance(local, Wrapped) and not final:
-                hold = min(hold, local.open_at(data, start, ends))
-        return matches, hold if final else min(hold, self._heads.earliest(text, start))
+                    run = last[meaning] = [first, end, meaning]
+                    runs.append(run)
+        matches: list[Match] = [(first, end, number) for first, end, number in runs]
+        hold = len(data)
+        for meaning, ends in triggers.items():
+            place = _SPACED - 1 - meaning
+            if meaning == _SPACED:
+                assert self._spaced is not None
+                matches += self._spaced.matches(data)
+            elif place < len(self._long):
+                matches += self._long[place].matches(data)
+            else:
+                local = self._local[place - len(self._long)]
+                ends.sort()
+                matches += local.matches(data, ends)
+                if isinstance(local, Wrapped) and not final:
+                    hold = min(hold, local.open_at(data, start, ends))
+        return matches, hold
 
 
 class _Plan:
     """How each form is found: as a literal, by its lead, by its pieces, or by searching the text for it."""
 
-    def __init__(self, forms: Sequence[Form]) -> None:
+    def __init__(self, forms: Sequence[Form], *, as_is: bool) -> None:
         self.literals: Values = []
+        self.singles: Values = []  # literals too, but those with blanks open in a way of their own
+        self.long: Values = []
         self.wrapped: dict[bytes, Values] = {}
         self.pieces: dict[tuple[bytes, int], Values] = {}
         self.leads: dict[bytes, Values] = {}
-        self.remote: list[Long | Spaced] = []
+        self.spaced: Values = []
         self.beginnings: list[bytes] = []
         for number, form in enumerate(forms):
-            self._add(form, number)
+            if form.exact or as_is:
+                self._add_literal(form.data, number)
+            elif BLANKS.search(form.data):
+                self._add_spaced(form.data, number)
+            else:
+                self._add(form, number)
+
+    def spaced_values(self, forms: Sequence[Form]) -> Spaced | None:
+        """Return what finds the values with blanks, by an index over single-spaced text."""
+        if not self.spaced:
+            return None
+        inner = Index([Form(forms[number].kind, data) for data, number in self.spaced], as_is=True)
+        return Spaced([data for data, _ in self.spaced], inner, [number for _, number in self.spaced])
+
+    def _add_literal(self, data: bytes, number: int) -> None:
+        self.beginnings.append(data)
+        (self.literals if len(data) <= LITERAL_BYTES else self.long).append((data, number))
+
+    def _add_spaced(self, data: bytes, number: int) -> None:
+        single = single_spaced(data)
+        self.spaced.append((single, number))
+        self.beginnings.append(single.split(b" ", 1)[0])
+        if len(single) <= LITERAL_BYTES:
+            self.singles.append((single, number))
 
     def _add(self, form: Form, number: int) -> None:
         data, lead = form.data, form.data[: form.lead]
-        if BLANKS.search(data):
-            self.remote.append(Spaced(data, number))
-            self.beginnings.append(first_word(data))
-            return
-        self.beginnings.append(data)
-        if form.lead == ENCODED_LEAD and may_be_wrapped(lead):
-            self.wrapped.setdefault(lead, []).append((data, number))
-            return
-        if len(data) > LITERAL_BYTES:
-            self.remote.append(Long(data, number))
-        else:
-            self.literals.append((data, number))
+        if form.lead == ENCODED_LEAD:
+            group = self.wrapped.get(lead)
+            if group is None and may_be_wrapped(lead):
+                group = self.wrapped[lead] = []
+            if group is not None:
+                self.beginnings.append(data)
+                group.append((data, number))
+                return
+        self._add_literal(data, number)
         half = min(PIECE, len(data) // 2)
         first, second = data[:half], data[half : 2 * half]
         if form.lead == PLAIN_LEAD and may_be_wrapped(first) and may_be_wrapped(second):

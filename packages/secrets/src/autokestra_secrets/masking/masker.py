@@ -5,7 +5,7 @@ that of `stream`. Nothing here reads the environment, a file or a clock.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from threading import RLock
 from typing import Final, TypeVar
 
@@ -16,6 +16,8 @@ from autokestra_secrets.masking.stream import StreamMasker
 from autokestra_secrets.names import SecretValue
 
 PLACEHOLDER: Final = "***SECRET***"
+PLACEHOLDER_LENGTH: Final = 64  # characters
+GROWTH: Final = 8  # an index is merged with a newer one of more than an eighth of its size
 UNNAMED: Final = "unnamed"  # what `counts` and `unmaskable` call a value that was added without a name
 
 T = TypeVar("T", str, bytes)
@@ -37,6 +39,7 @@ class SecretMasker:
     ) -> None:
         self._placeholder = placeholder
         self._plain_placeholder = placeholder.encode()
+        self._names = "{name}" in placeholder
         self._min_length = min_length
         self._era = 0
         self._parent: SecretMasker | None = None
@@ -47,6 +50,7 @@ class SecretMasker:
 
     def _reset(self) -> None:
         self._owners: dict[bytes, tuple[tuple[str, str], ...]] = {}
+        self._leads: dict[bytes, int] = {}
         self._fresh: list[Form] = []
         self._indexes: tuple[Index, ...] = ()
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -72,12 +76,14 @@ class SecretMasker:
                     self._unmaskable[owner] = reason
                 return
             for form in forms(data, min_length=self._min_length):
-                known = self._owners.get(form.data)
-                if known is None:
+                if self._leads.get(form.data) != form.lead:
+                    self._leads[form.data] = form.lead
                     self._fresh.append(form)
+                owners = self._owners.get(form.data)
+                if owners is None:
                     self._owners[form.data] = ((owner, form.kind),)
-                elif all(owner != other for other, _ in known):
-                    self._owners[form.data] = tuple(sorted((*known, (owner, form.kind))))
+                elif all(owner != other for other, _ in owners):
+                    self._owners[form.data] = tuple(sorted((*owners, (owner, form.kind))))
 
     def refuse(self, name: str, reason: str) -> None:
         """Note that a value of `name` could not be registered, and why. For `CommandLines`."""
@@ -92,27 +98,32 @@ class SecretMasker:
             self._counts = counts
             self._era += 1
 
-    def mask(self, data: T) -> T:
-        """Return `data` with every form of every value replaced."""
+    def mask(self, data: T, *, counted: bool = True) -> T:
+        """Return `data` with every form of every value replaced; unless `counted`, `counts` stay as they are."""
         if isinstance(data, str):
             raw = as_bytes(data)
-            masked = self._mask_bytes(raw)
-            return data if masked is raw else masked.decode("utf-8", "surrogateescape")
-        return self._mask_bytes(bytes(data))
+            masked = self._mask_bytes(raw, counted=counted)
+            return data if masked == raw else as_text(masked)
+        return self._mask_bytes(bytes(data), counted=counted)
 
-    def _mask_bytes(self, data: bytes) -> bytes:
-        if not self.is_armed:
-            return data
-        stream = self.stream()
-        return stream.feed(data) + stream.flush()
+    def _mask_bytes(self, data: bytes, *, counted: bool) -> bytes:
+        return StreamMasker(self, counted=counted).last(data) if self.is_armed else data
 
     def mask_object(self, obj: object) -> object:
-        """Return a masked copy of a JSON-like value: strings, bytes, keys and dataclass fields, to any depth."""
-        return mask_object(obj, self)
+        """Return a masked copy of a JSON-like value: strings, bytes, numbers, keys, dataclass fields, to any depth.
+
+        An object of another kind is replaced by its masked text when that holds a value.
+        """
+        return mask_object(obj, self.mask, self.mask)[0]
 
     def stream(self, *, commands: bool = False) -> StreamMasker:
         """Return a masker for one stream of bytes; with `commands`, `::add-mask::VALUE` lines register VALUE here."""
         return StreamMasker(self, commands=commands)
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for a match; may contain `{name}`."""
+        return self._placeholder
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -140,8 +151,7 @@ class SecretMasker:
         if self._fresh:
             with self._lock:
                 if self._fresh:
-                    merged = [form for index in self._indexes for form in index.forms] + self._fresh
-                    self._indexes, self._fresh = (Index(merged),), []
+                    self._indexes, self._fresh = _grown(self._indexes, self._fresh), []
         return self._indexes + self._parent.indexes() if self._parent else self._indexes
 
     @property
@@ -149,28 +159,42 @@ class SecretMasker:
         """How often this masker or one above it was cleared. For `StreamMasker`."""
         return self._era + (self._parent.era if self._parent else 0)
 
-    def replace(self, forms: Sequence[Form]) -> bytes:
-        """Count a match that is made up of `forms`, and return its placeholder. For `StreamMasker`."""
-        with self._lock:
-            owners = [owner for form in forms for owner in self._owners_of(form)]
-            self._count(owners)
-        if "{name}" not in self._placeholder:
+    def placeholder_for(self, form: Form) -> bytes:
+        """Return the placeholder of a match that begins with `form`. For `StreamMasker`."""
+        if not self._names:
             return self._plain_placeholder
-        names = sorted({name for name, _ in self._owners_of(forms[0])})
-        shown = "+".join(name for name in names if name != UNNAMED) or "SECRET"
-        return self._placeholder.replace("{name}", shown).encode()
+        names = sorted({name for name, _ in self.owners_of(form) if name != UNNAMED})
+        return self._placeholder.replace("{name}", "+".join(names) or "SECRET").encode()
 
-    def _owners_of(self, form: Form) -> tuple[tuple[str, str], ...]:
+    def owners_of(self, form: Form) -> tuple[tuple[str, str], ...]:
+        """Return the names of the secrets that `form` is a form of, each with what it is to them."""
         owners = self._owners.get(form.data)
         if owners is None and self._parent is not None:
-            owners = self._parent._owners_of(form)
+            owners = self._parent.owners_of(form)
         return owners or ((UNNAMED, form.kind),)  # cleared in the meantime
 
-    def _count(self, owners: Iterable[tuple[str, str]]) -> None:
+    def count(self, found: Iterable[Form]) -> None:
+        """Note that the forms in `found` were replaced. For `StreamMasker`."""
+        self._add([owner for form in found for owner in self.owners_of(form)])
+
+    def _add(self, owners: Sequence[tuple[str, str]]) -> None:
         with self._lock:
-            self._counts.update(owners)
+            for owner in owners:
+                self._counts[owner] += 1
         if self._parent is not None:
-            self._parent._count(owners)
+            self._parent._add(owners)  # noqa: SLF001  # what a child replaces is counted in every masker above it
+
+
+def _grown(indexes: tuple[Index, ...], fresh: Sequence[Form]) -> tuple[Index, ...]:
+    """Return `indexes` with `fresh` forms: in a small one of their own, until that has grown to a part of the next.
+
+    So a late value costs little, many late values cost little each, and there are never many indexes to search with.
+    """
+    kept = list(indexes)
+    forms = list(fresh)
+    while kept and len(kept[-1].forms) < GROWTH * len(forms):
+        forms = [*kept.pop().forms, *forms]
+    return (*kept, Index(forms))
 
 
 def as_bytes(value: str | bytes | SecretValue) -> bytes:
@@ -180,6 +204,25 @@ def as_bytes(value: str | bytes | SecretValue) -> bytes:
     if isinstance(value, str):
         try:
             return value.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
+        except UnicodeEncodeError:  # other lone surrogates: no UTF-8, but a text all the same
             return value.encode("utf-8", "surrogatepass")
     return bytes(value)
+
+
+def as_text(data: bytes) -> str:
+    """Return the text that `as_bytes` made into `data`."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogateescape")
+
+
+def placeholder_from(environ: Mapping[str, str]) -> str:
+    """Return the placeholder that the variable AUTOKESTRA_MASK asks for, the default when it is absent or empty.
+
+    Raises ValueError when it is longer than 64 characters or holds a control character.
+    """
+    chosen = environ.get("AUTOKESTRA_MASK") or PLACEHOLDER
+    if len(chosen) > PLACEHOLDER_LENGTH or not chosen.isprintable():
+        raise ValueError(f"AUTOKESTRA_MASK must be at most {PLACEHOLDER_LENGTH} printable characters")
+    return chosen

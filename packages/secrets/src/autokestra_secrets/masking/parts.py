@@ -9,11 +9,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 LETTERS: Final = 5  # letters and digits that make a line worth masking
 LEAF_BYTES: Final = 6  # of a string inside a structured value
+LINES: Final = 20_000  # of one value that are masked by themselves
 LEAVES: Final = 1000  # strings of one structured value that are masked by themselves
 FOLDED_BYTES: Final = 16  # of a value in mixed case that is also looked for in one case
 
@@ -22,7 +24,7 @@ _LINE_END: Final = re.compile(rb"[\r\n]+")
 _LETTER: Final = re.compile(rb"[A-Za-z0-9\x80-\xff]")
 _WEAK: Final = re.compile(rb"-----(BEGIN|END) [^\r\n]*-----|[\"']?[\w.-]+[\"']?\s*[:=]\s*[\[{(|>]?")
 _PLAIN_URL: Final = re.compile(rb"[a-z][a-z0-9+.-]*://[^@?#]*")
-_PASSWORD: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s:@]*:([^/?#\s@]+)@")
+_PASSWORD: Final = re.compile(rb"://[^/?#\s:@]*:([^/?#\s@]+)@")
 _ASSIGNMENT: Final = re.compile(rb"(?:export\s+)?[A-Za-z_][\w.-]*\s*(?:=|:\s)\s*(\S.*)")
 _ESCAPE: Final = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|([0-7]{1,3})|(.))", re.DOTALL)
 _CONTROL: Final = {
@@ -50,11 +52,13 @@ def parts(value: bytes, floor: int) -> Iterator[Part]:
     """Yield the whole value without the blanks around it, then what is secret by itself; `floor` is in bytes."""
     whole = value.strip()
     yield Part("plain", whole, encoded=True)
-    for line in _strong_lines(whole, floor):
-        yield Part("line", line, encoded=False)
     inner = _without_quotes(whole)
     if inner != whole and len(inner) >= max(floor, 4):
         yield Part("unquoted", inner, encoded=True)
+    if not _is_text(whole):
+        return
+    for line in _strong_lines(whole, floor):
+        yield Part("line", line, encoded=False)
     for text in _read_by_others(whole):
         if len(text) >= max(floor, 4):
             yield Part("unescaped", text, encoded=False)
@@ -80,9 +84,16 @@ def is_strong(data: bytes, floor: int) -> bool:
 def _strong_lines(value: bytes, floor: int) -> Iterator[bytes]:
     lines = _LINE_END.split(value)
     if len(lines) > 1:
-        for line in lines:
-            if is_strong(line.strip(), floor):
-                yield line.strip()
+        strong = (line.strip() for line in lines if is_strong(line.strip(), floor))
+        yield from islice(strong, LINES)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in value
 
 
 def _without_quotes(value: bytes) -> bytes:
@@ -164,10 +175,7 @@ def _passwords(value: bytes) -> Iterator[bytes]:
 
 def _other_spellings(value: bytes) -> Iterator[Part]:
     """Yield the value in the other normal form, in one case, and as wrong decoders print it."""
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return
+    text = value.decode()
     if not text.isascii():
         for form in ("NFC", "NFD"):
             yield Part("normalised", unicodedata.normalize(form, text).encode(), encoded=True)

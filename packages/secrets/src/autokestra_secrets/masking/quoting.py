@@ -10,6 +10,7 @@ from typing import Final
 from autokestra_secrets.masking.escapes import as_text
 
 _BASH_SPECIAL: Final = re.compile(r"""[ !"$&'()*,;<>?\[\\\]^`{|}]|\A[#~]|(?<=[=:])~""")
+_BASH_META: Final = re.compile(r"""[\s!"$&'()*;<>?\[\\\]^`{|}]|\A[#~]|(?<=[=:])~""")
 _NOT_WORD: Final = re.compile(r"[^A-Za-z0-9_]")
 _NOT_SHELLWORD: Final = re.compile(r"[^A-Za-z0-9_\-.,:+/@\n]")
 _DOUBLE_QUOTE_SPECIAL: Final = re.compile(r'["\\$`]')
@@ -47,7 +48,13 @@ def shell_quotes(text: str) -> Iterator[str]:
             yield form
             yield form.replace("'", "\\'")
     # coreutils: control characters stand in a $'…' of their own
-    yield _CONTROLS.sub(_own_c_string, text.replace("'", "'\\''"))
+    yield _CONTROLS.sub(_own_c_string, text.replace("'", "'\\''")).removesuffix("''")
+    yield " ".join(map(_traced_word, text.split())).strip("'")
+
+
+def _traced_word(word: str) -> str:
+    # bash -x shows each word of an unquoted expansion in quotes of its own, where it needs them.
+    return "'" + word.replace("'", "'\\''") + "'" if _BASH_META.search(word) else word
 
 
 def _own_c_string(controls: re.Match[str]) -> str:
@@ -62,6 +69,11 @@ def backslashes(text: str) -> Iterator[str]:
     yield _NOT_WORD.sub(r"\\\g<0>", text)
     yield re.escape(text)
     yield re.sub("[^A-Za-z0-9_\x80-\U0010ffff]", r"\\\g<0>", text)
+
+
+def backslashed_bytes(value: bytes) -> Iterator[bytes]:
+    """Yield every byte that is no letter, digit or underscore behind a backslash: Perl's quotemeta of bytes."""
+    yield re.sub(rb"[^A-Za-z0-9_]", rb"\\\g<0>", value)
 
 
 @as_text
@@ -89,5 +101,10 @@ def representations(text: str) -> Iterator[str]:
     ):
         bare = literal.replace("\\'", "'")
         yield bare
+        yield re.sub(r"\\x[0-9a-f]{2}", _upper_hex, bare)  # JavaScript
         yield bare.replace("'", "\\'")
         yield bare.replace('"', '\\"')
+
+
+def _upper_hex(escape: re.Match[str]) -> str:
+    return "\\x" + escape[0][2:].upper()

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from autokestra_secrets.masking.commands import CommandLines
-from autokestra_secrets.masking.view import GAP_BYTES, escape_around, has_unseen, without_unseen
+from autokestra_secrets.masking.view import GAP_BYTES, Unseen, escape_around, has_unseen
 from autokestra_secrets.masking.waiting import WORTH_BYTES, Waiting, wait_for
 
 if TYPE_CHECKING:
@@ -27,12 +27,16 @@ class StreamMasker:
     Safe to feed from several threads; each call is one piece of the stream.
     """
 
-    def __init__(self, masker: "SecretMasker", *, commands: bool = False) -> None:
+    def __init__(self, masker: "SecretMasker", *, commands: bool = False, counted: bool = True) -> None:
         self._masker = masker
+        self._counted = counted
         self._lock = Lock()
         self._commands = CommandLines(masker.add, masker.refuse) if commands else None
         self._held = b""
+        self._covered = 0  # how many of the held bytes belong to a match whose placeholder has been released
+        self._match: set[bytes] = set()  # the forms of the last match, which may go on
         self._lead = 0  # how many of the held bytes are the rest of an escape that has been released
+        self._unseen = Unseen()
         self._era = masker.era
         self._indexes: tuple[Index, ...] = ()
         self._waiting: Waiting | None = None
@@ -42,6 +46,13 @@ class StreamMasker:
         """Take the next bytes of the stream and return those that are certain by now."""
         with self._lock:
             return self._feed(bytes(data))
+
+    def last(self, data: bytes) -> bytes:
+        """Take the last bytes of the stream: the same as `feed` and then `flush`, in one search."""
+        if len(data) > _PIECE or self._commands:
+            return self.feed(data) + self.flush()
+        with self._lock:
+            return self._scan(data, final=True)
 
     def flush(self) -> bytes:
         """Return what was held. The stream may go on afterwards; no match spans the flush."""
@@ -80,11 +91,13 @@ class StreamMasker:
         hold = len(data)
         for index in self._indexes:
             matches, at = index.search(data, final=final)
-            found += [(first, -last, index.forms[number]) for first, last, number in matches]
+            if matches:
+                forms = index.forms
+                found += [(first, -last, forms[number]) for first, last, number in matches]
             hold = min(hold, at)
         # 2. the text without escapes and carriage returns: this can only add
         if self._indexes and has_unseen(data):
-            view, end = without_unseen(data, self._lead, final=final)
+            view, end = self._unseen.without(data, self._lead, final=final)
             hold = min(hold, end)
             start = 0 if final else view.roomiest(GAP_BYTES)
             for index in self._indexes:
@@ -99,42 +112,37 @@ class StreamMasker:
 
     def _release(self, data: bytes, found: list[Found], hold: int) -> bytes:
         out: list[bytes] = []
-        at, cut = 0, hold
+        # 3. What begins before `hold` is certain; what begins behind it is held, and will be found again. Overlapping
+        # matches become one: `at` is where the last one ends, which may be in the held part.
+        at = self._covered
         if found:
-            groups = _merge(found)
-            # 3. a match that reaches into what is held is held from its start
-            while groups and groups[-1][1] > cut:
-                cut = min(cut, groups.pop()[0])
-            # 4. what is left is certain
-            for start, end, forms in groups:
-                out += (data[at:start], self._masker.replace(forms))
-                at = end
-        if cut == len(data):
+            found.sort(key=_place)
+            replaced: list[Form] = []
+            for start, minus_end, form in found:
+                if start >= hold:
+                    break
+                if start >= at:
+                    out += (data[at:start], self._masker.placeholder_for(form))
+                    self._match.clear()
+                elif -minus_end <= at:
+                    continue
+                at = -minus_end
+                if form.data not in self._match:  # a form counts once for each placeholder
+                    self._match.add(form.data)
+                    replaced.append(form)
+            if self._counted:
+                self._masker.count(replaced)
+        # 4. Of a match that reaches into the held part the placeholder is out; the rest of it is only remembered.
+        self._covered = max(0, at - hold)
+        if hold == len(data):
             self._held, self._lead = b"", 0
-            return b"".join((*out, data[at:])) if out else data
-        self._lead = escape_around(data, self._lead, cut)
-        self._held = data[cut:]
+            return b"".join((*out, data[at:])) if at or out else data
+        self._lead = escape_around(data, self._lead, hold)
+        self._held = data[hold:]
         if len(self._held) > WORTH_BYTES:
             self._waiting = wait_for((form for index in self._indexes for form in index.large), self._held)
-        out.append(data[at:cut])
+        out.append(data[at:hold])
         return b"".join(out)
-
-
-def _merge(found: list[Found]) -> list[tuple[int, int, list["Form"]]]:
-    """Return the matches with those that overlap made one, each with the forms that widen it from left to right."""
-    found.sort(key=_place)
-    groups: list[tuple[int, int, list[Form]]] = []
-    start, end, forms = -1, -1, []
-    for first, minus_last, form in found:
-        last = -minus_last
-        if first >= end:
-            start, end, forms = first, last, [form]
-            groups.append((start, end, forms))
-        elif last > end:
-            end = last
-            forms.append(form)
-            groups[-1] = (start, end, forms)
-    return groups
 
 
 def _place(found: Found) -> tuple[int, int]:

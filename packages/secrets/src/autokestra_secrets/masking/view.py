@@ -7,6 +7,7 @@ text itself.
 
 import re
 from bisect import bisect_right
+from itertools import accumulate
 from typing import Final
 
 GAP_BYTES: Final = 4096  # bytes that a match may hold beyond those of its form
@@ -20,43 +21,54 @@ _ESCAPE: Final = (
 _UNFINISHED: Final = re.compile(
     rb"\x1b(?:[\]PX^_][^\x07\x1b\r\n]{0,%d}\x1b?|\[[0-?]{0,64}[ -/]{0,8}|[ -/]{0,4})?\Z" % STRING_BYTES
 )
+_WORTH_BYTES: Final = 2048  # of a piece from which on replacing known escapes pays
+_COLOURS: Final = 24  # different control sequences worth remembering
 _UNFINISHED_BYTES: Final = STRING_BYTES + 8
 ESCAPES: Final = re.compile(_ESCAPE)
 _UNSEEN: Final = re.compile(_ESCAPE + rb"|\r")
 BLANKS: Final = re.compile(rb"[ \t\n\r\x0b\x0c]+")
-LINE_BREAKS: Final = re.compile(rb"\r*\n[ \t]{0,32}")
+LINE_BREAKS: Final = re.compile(rb"\r{0,4}\n[ \t]{0,32}")  # bounded: a megabyte of CR must not take long
 
 
 class View:
-    """`source[start:end]` with every match of `pattern` replaced by `instead` (nothing, or one byte)."""
+    """`source[start:end]` with every match of `pattern` replaced by `instead` (nothing, or one byte).
 
-    __slots__ = ("_at", "_end", "_instead", "_pattern", "_raw", "_source", "data", "start")
+    With `keeps_lines` the pattern never matches a line feed, and the way back is worked out for single lines only.
+    """
+
+    __slots__ = ("_begins", "_end", "_instead", "_keeps_lines", "_maps", "_pattern", "_source", "data", "start")
 
     def __init__(
-        self, source: bytes, pattern: re.Pattern[bytes], *, start: int = 0, end: int | None = None, instead: bytes = b""
+        self,
+        source: bytes,
+        pattern: re.Pattern[bytes],
+        *,
+        start: int = 0,
+        end: int | None = None,
+        instead: bytes = b"",
+        keeps_lines: bool = False,
+        data: bytes | None = None,
     ) -> None:
-        self._source, self._pattern, self._instead = source, pattern, instead
+        self._source, self._pattern, self._instead, self._keeps_lines = source, pattern, instead, keeps_lines
         self.start, self._end = start, len(source) if end is None else end
-        self.data = pattern.sub(instead, source[start : self._end])
-        self._at: list[int] = []
-        self._raw: list[int] = []
+        self.data = pattern.sub(instead, source[start : self._end]) if data is None else data
+        self._begins: tuple[list[int], list[int]] = ([], [])
+        self._maps: dict[int, tuple[list[int], list[int]]] = {}
 
     def original(self, position: int) -> int:
         """Return where the byte at `position` of the view stands in the source; the end maps to the end."""
         if position >= len(self.data):
             return self._end
-        if not self._at:
-            self._map()
-        run = bisect_right(self._at, position) - 1
-        return self._raw[run] + position - self._at[run]
+        at, raw = self._map(bisect_right(self._parts()[0], position) - 1)
+        run = bisect_right(at, position) - 1
+        return raw[run] + position - at[run]
 
     def position(self, original: int) -> int:
-        """Return where the byte at `original` of the source stands in the view; of one left out, the next that stands."""
-        if not self._at:
-            self._map()
-        run = bisect_right(self._raw, original) - 1
-        position = self._at[run] + original - self._raw[run]
-        return min(position, self._at[run + 1]) if run + 1 < len(self._at) else position
+        """Return where the byte at `original` of the source stands in the view; if it was left out, the next one."""
+        at, raw = self._map(bisect_right(self._parts()[1], original) - 1)
+        run = bisect_right(raw, original) - 1
+        position = at[run] + original - raw[run]
+        return min(position, at[run + 1]) if run + 1 < len(at) else position
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Return the part of the source that holds the view's bytes from `first` up to `last`, not empty."""
@@ -75,24 +87,81 @@ class View:
                 low = middle + 1
         return low
 
-    def _map(self) -> None:
-        # Runs of kept bytes: where each begins in the view and in the source. Built only when something was found.
-        # The pattern sees the same bytes as in __init__, so that an escape cut at `_end` is read the same way.
-        position, at = 0, 0
+    def _parts(self) -> tuple[list[int], list[int]]:
+        """Where each part begins, in the view and in the source: each line, or all there is."""
+        if not self._begins[0]:
+            if self._keeps_lines:
+                source = self._source[self.start : self._end].split(b"\n")
+                self._begins = (_starts(self.data.split(b"\n"), 0), _starts(source, self.start))
+            else:
+                self._begins = ([0], [self.start])
+        return self._begins
+
+    def _map(self, part: int) -> tuple[list[int], list[int]]:
+        """The runs of kept bytes of a part: where each begins, in the view and in the source."""
+        found = self._maps.get(part)
+        if found is not None:
+            return found
+        starts, begins = self._parts()
+        position, begin = starts[part], begins[part]
+        end = begins[part + 1] if part + 1 < len(begins) else self._end
+        at, raw = [position], [begin]
         width = len(self._instead)
-        for match in self._pattern.finditer(self._source[self.start : self._end]):
+        kept = 0
+        for match in self._pattern.finditer(self._source[begin:end]):
             first, last = match.span()
-            if first > at:
-                self._at.append(position)
-                self._raw.append(self.start + at)
-                position += first - at
+            position += first - kept
             if width:
-                self._at.append(position)
-                self._raw.append(self.start + first)
+                at.append(position)
+                raw.append(begin + first)
                 position += width
-            at = last
-        self._at.append(position)
-        self._raw.append(self.start + at)
+            at.append(position)
+            raw.append(begin + last)
+            kept = last
+        self._maps[part] = at, raw
+        return at, raw
+
+
+def _starts(lines: list[bytes], start: int) -> list[int]:
+    return list(accumulate((len(line) + 1 for line in lines[:-1]), initial=start))
+
+
+class Unseen:
+    """Takes escapes and carriage returns out of the pieces of one stream, and remembers which escapes it uses."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: tuple[bytes, ...] = ()
+
+    def without(self, data: bytes, start: int, *, final: bool) -> tuple[View, int]:
+        """Return the view of `data[start:]` without escapes and CR, and where an unfinished escape begins.
+
+        At the end of a stream nothing is unfinished. `start` is behind an escape that began in bytes already released.
+        """
+        end = len(data)
+        if not final:
+            part = _UNFINISHED.search(data, max(start, end - _UNFINISHED_BYTES))
+            if part:
+                end = part.start()
+        start = min(start, end)
+        return View(data, _UNSEEN, start=start, end=end, keeps_lines=True, data=self._strip(data[start:end])), end
+
+    def _strip(self, data: bytes) -> bytes:
+        # A program uses few colours, and `replace` is many times faster than `sub`. It does the same when every ESC
+        # begins a known control sequence: none of them begins another one, and none can come about by removing one.
+        if len(data) < _WORTH_BYTES:
+            return _UNSEEN.sub(b"", data)
+        if not self._known or sum(map(data.count, self._known)) != data.count(b"\x1b"):
+            escapes = set(ESCAPES.findall(data))
+            if len(escapes) > _COLOURS or not all(escape.startswith(b"\x1b[") for escape in escapes):
+                return _UNSEEN.sub(b"", data)
+            self._known = tuple(escapes)
+            if sum(map(data.count, self._known)) != data.count(b"\x1b"):
+                return _UNSEEN.sub(b"", data)
+        for escape in self._known:
+            data = data.replace(escape, b"")
+        return data.replace(b"\r", b"")
 
 
 def has_unseen(data: bytes) -> bool:
@@ -100,24 +169,11 @@ def has_unseen(data: bytes) -> bool:
     return b"\x1b" in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n"))
 
 
-def without_unseen(data: bytes, start: int, *, final: bool) -> tuple[View, int]:
-    """Return the view of `data[start:]` without escapes and CR, and where an unfinished escape begins.
-
-    At the end of a stream nothing is unfinished. `start` is behind an escape that began in bytes already released.
-    """
-    end = len(data)
-    if not final:
-        part = _UNFINISHED.search(data, max(start, end - _UNFINISHED_BYTES))
-        if part:
-            end = part.start()
-    return View(data, _UNSEEN, start=min(start, end), end=end), end
-
-
 def escape_around(data: bytes, start: int, cut: int) -> int:
     """Return how many bytes behind `cut` belong to an escape that begins before it, be it before `start` or behind."""
     if cut < start:
         return start - cut
-    for match in ESCAPES.finditer(data, start):
+    for match in ESCAPES.finditer(data, max(start, data.rfind(b"\n", 0, cut) + 1)):  # no escape spans lines
         first, last = match.span()
         if first >= cut:
             break

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from autokestra_secrets.masking.finder import LITERAL_BYTES, literal
-from autokestra_secrets.masking.trace import Match, Text
+from autokestra_secrets.masking.long import Match
 from autokestra_secrets.masking.view import LINE_BREAKS, View
 
 PIECE: Final = 16  # bytes at most of each of the two neighbouring pieces of a plain value one of which is unbroken
@@ -27,7 +27,7 @@ def may_be_wrapped(lead: bytes) -> bool:
 class Values:
     """Values with their numbers, to be found at a place of a text."""
 
-    __slots__ = ("_long", "_short", "_sizes", "_sorted", "extra", "reach")
+    __slots__ = ("_long", "_only", "_short", "_sizes", "_sorted", "extra", "reach", "size")
 
     def __init__(self, values: Iterable[tuple[bytes, int]]) -> None:
         values = list(values)
@@ -35,19 +35,30 @@ class Values:
         self._long = [(data, number) for data, number in values if len(data) > LITERAL_BYTES]
         self._sizes = sorted({len(data) for data in self._short})
         self._sorted = sorted(data for data, _ in values)
-        longest = max(map(len, self._sorted))
+        self._only = values[0] if len(values) == 1 else None
+        self.size = longest = max(map(len, self._sorted))
         self.extra = extra_bytes(longest)
         self.reach = longest + self.extra
 
     def at(self, text: bytes, place: int) -> Iterator[tuple[int, int]]:
         """Yield size and number of every value that stands at `place`."""
+        if place < 0:
+            return
         for size in self._sizes:
+            if place + size > len(text):
+                break
             number = self._short.get(text[place : place + size])
             if number is not None:
                 yield size, number
         for data, number in self._long:
             if text.startswith(data, place):
                 yield len(data), number
+
+    def only_at(self, text: bytes, place: int) -> int | None:
+        """Return the number of the only value there is if it stands at `place`: nothing else needs to be looked for."""
+        if self._only is not None and place >= 0 and text.startswith(self._only[0], place):
+            return self._only[1]
+        return None
 
     def one_grows(self, text: bytes) -> bool:
         """Whether `text` is a proper prefix of one of the values."""
@@ -63,18 +74,21 @@ def extra_bytes(size: int) -> int:
 class Wrapped:
     """Encodings that begin with `lead`, broken or not."""
 
-    __slots__ = ("_lead", "_values", "once", "triggers")
+    __slots__ = ("_lead", "_values", "trigger")
 
     def __init__(self, lead: bytes, values: Iterable[tuple[bytes, int]]) -> None:
         self._lead = lead
         self._values = Values(values)
-        self.triggers = (literal(lead),)
-        self.once = False
+        self.trigger = literal(lead)
 
     def matches(self, text: bytes, ends: Sequence[int]) -> Iterator[Match]:
         """Yield the occurrences whose lead ends at one of `ends`."""
         for end in ends:
             at = end - len(self._lead)
+            unbroken = self._values.only_at(text, at)
+            if unbroken is not None:
+                yield at, at + self._values.size, unbroken
+                continue
             for size, number in self._values.at(text, at):
                 yield at, at + size, number
             last = at + self._values.reach
@@ -93,21 +107,22 @@ class Wrapped:
 class BrokenTokens:
     """Plain values that hold `piece` at `offset`; those that are not broken are found without this."""
 
-    __slots__ = ("_lead_bytes", "_offset", "_piece", "_values", "once", "triggers")
+    __slots__ = ("_lead_bytes", "_offset", "_piece", "_values", "trigger")
 
     def __init__(self, piece: bytes, offset: int, values: Iterable[tuple[bytes, int]], lead_bytes: int) -> None:
         self._piece = piece
         self._offset = offset
         self._lead_bytes = lead_bytes
         self._values = Values(values)
-        self.triggers = (literal(piece),)
-        self.once = False
+        self.trigger = literal(piece)
 
     def matches(self, text: bytes, ends: Sequence[int]) -> Iterator[Match]:
         """Yield the broken occurrences whose piece ends at one of `ends`."""
         before = self._offset + self._values.extra if self._offset else 0
         for end in ends:
             at = end - len(self._piece)
+            if self._values.only_at(text, at - self._offset) is not None:
+                continue
             first, last = max(0, at - before), at + self._values.reach
             if text.find(b"\n", first, last) >= 0:
                 for match in _broken(text, first, last, at - first, self._values, self._offset):
@@ -118,17 +133,17 @@ class BrokenTokens:
 class TokenLeads:
     """Where one of the plain values that begin with `lead` may be growing across a line break."""
 
-    __slots__ = ("_lead", "_values", "opening", "reach")
+    __slots__ = ("_lead", "_values", "openings", "reach")
 
     def __init__(self, lead: bytes, values: Iterable[tuple[bytes, int]]) -> None:
         self._lead = lead
         self._values = Values(values)
-        self.opening = literal(lead)
+        self.openings = (literal(lead),)
         self.reach = self._values.reach
 
-    def open_at(self, searched: Text, start: int) -> int:
+    def open_at(self, text: bytes, start: int) -> int:
         """Return the smallest offset >= `start` from which a broken value may still be growing, or the size."""
-        text, size = searched.data, searched.size
+        size = len(text)
         stop = size if text.endswith(b"\r") else text.rfind(b"\n") + 1  # a CR may be half of a line break
         at = text.find(self._lead, max(start, size - self.reach), stop)
         while at >= 0:
@@ -142,8 +157,6 @@ def _broken(text: bytes, first: int, last: int, piece: int, values: Values, offs
     """Yield the values that stand in `text[first:last]` without line breaks, `offset` bytes before `first + piece`."""
     view = View(text, LINE_BREAKS, start=first, end=min(last, len(text)))
     place = view.position(first + piece) - offset
-    if place < 0:
-        return
     for size, number in values.at(view.data, place):
         start, end = view.span(place, place + size)
         if size < end - start <= size + extra_bytes(size):
