@@ -194,6 +194,12 @@ def test_a_long_value_is_waited_for_until_it_goes_on_differently():
             assert whole == fed(masker, text, size)
 
 
+def test_long_values_that_begin_alike_are_told_apart():
+    one, other = (b"same-head-" + random.Random(seed).randbytes(4000).hex().encode() for seed in (3, 4))
+    masker = SecretMasker([one, other])
+    assert fed(masker, b"<" + other + one + b">", 100) == b"<***SECRET******SECRET***>"
+
+
 def test_words_at_the_end_of_a_line_are_not_joined_with_the_next():
     masker = SecretMasker(["passwordpassword"])
     assert masker.mask(b"the password\npassword is") == b"the password\npassword is"

@@ -22,7 +22,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     0: "done",
     EXIT_FAILED: "the execution failed",
     EXIT_USAGE: "usage: also a bad name, an empty or too large value, no terminal to ask",
-    EXIT_INVALID: "the workflow is invalid or not there: anything found without running it, undeclared secrets included",
+    EXIT_INVALID: "the workflow is invalid or absent: anything found without running it, undeclared secrets included",
     4: "a named secret, a version of one or a key slot is absent",
     5: "the key is missing, or is no key",
     6: "the key is wrong",
