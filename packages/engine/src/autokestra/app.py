@@ -20,6 +20,7 @@ from autokestra.executions.logs import LogWriter
 from autokestra.executions.records import LogLine
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
+from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import LocalPool
 from autokestra_secrets import (
@@ -105,8 +106,8 @@ class App:
                 outputs=outputs,
                 logs=_ObservedLog(writer, observer),
                 maskers=maskers,
+                running=RunningAttempts(executions, owner=this_process(os.getpid())),
                 environ=self._environ,
-                owner=this_process(os.getpid()),
                 clock=now,
             )
             pool = LocalPool(worker.execute, max_workers=max_parallel)

@@ -1,8 +1,9 @@
 """`workflow execution`: what ran, how it went, what it printed. All of it is masked already; no key is needed."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from autokestra.executions.records import Attempt, Execution, TaskRun
     from autokestra.executions.store import ExecutionStore
     from autokestra_secrets import OutputCipher
+
+CANCEL_SECONDS: Final = 10.0  # a task may use two of them to end, and its tree five
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -141,6 +144,45 @@ def resume(
         stopped_by_signals(engine) as received,
     ):
         return exit_code(engine.resume(row.id), received)
+
+
+@execution.command("cancel")
+@click.argument("id_", metavar="ID")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing when it is done.")
+@state_option
+def cancel(id_: str, quiet: bool, state: str | None) -> int:  # noqa: FBT001  # click calls by name
+    """Stop an execution that is under way, here or in another terminal.
+
+    Its running tasks are terminated within a second, nothing new starts, and `workflow run` ends with exit code 10.
+    One whose process is gone becomes CANCELLED; one that has ended stays as it is.
+    """
+    from autokestra.app import now  # noqa: PLC0415
+    from autokestra.executions.cancel import Cancelled  # noqa: PLC0415
+    from autokestra.executions.cancel import cancel as cancel_row  # noqa: PLC0415
+
+    with _found(state) as store:
+        row = store.execution(id_)
+        done = cancel_row(store, row.id, now=now())
+        if done is Cancelled.ENDED:
+            console.notice(f"execution {row.id} has ended already: {row.state.value}")
+            return 0
+        row = _awaited(store, row.id)
+    if not row.state.ended:
+        console.warn(
+            f"execution {row.id} was asked to stop and has not ended yet",
+            hint=f"look at it with: workflow execution show {row.id}",
+        )
+    elif not quiet:
+        console.notice(f"execution {row.id} is {row.state.value}")
+    return 0
+
+
+def _awaited(store: "ExecutionStore", id_: str) -> "Execution":
+    """Return the execution when it has ended, or as it is when that takes too long."""
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while not (row := store.execution(id_)).state.ended and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return row
 
 
 @contextmanager

@@ -18,6 +18,7 @@ MICROSECONDS: Final = 1_000_000
 DEPENDENCY: Final = "dependency"
 BACKOFF: Final = "backoff"
 UPSTREAM: Final = "upstream"
+TIMEOUT: Final = "timeout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +118,12 @@ class Plan:
         """Return when the next backoff ends (microseconds), or None."""
         return self._backoff[0][0] if self._backoff else None
 
-    def ended(self, task: str, state: TaskState, reason: str | None, now: int) -> list[Change]:
-        """An attempt of `task` is over: return what follows from it, another attempt included.
+    def ended(self, task: str, number: int, state: TaskState, reason: str | None, now: int) -> list[Change]:
+        """Attempt `number` of `task` is over: return what follows from it, another attempt included.
 
-        The event may come twice: the second time nothing changes.
+        The event may come twice, or late, when the attempt was given up and another one runs: nothing changes then.
         """
-        if self._state[task] is not TaskState.RUNNING:
+        if self._state[task] is not TaskState.RUNNING or self._attempts[task] != number:
             return []
         self._running -= 1
         rule = self._rules[task]
@@ -159,7 +160,8 @@ class Plan:
     def outcome(self) -> tuple[ExecutionState, str | None]:
         """Return how the execution ended and why; only once `finished`."""
         if self._cancelled is not None:
-            return ExecutionState.CANCELLED, self._cancelled
+            state = ExecutionState.FAILED if self._cancelled == TIMEOUT else ExecutionState.CANCELLED
+            return state, self._cancelled
         failed = [
             task
             for task, state in self._state.items()

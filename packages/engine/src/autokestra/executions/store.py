@@ -19,6 +19,7 @@ from autokestra.executions.database import explain, open_database
 from autokestra.executions.plan import Change, Start
 from autokestra.executions.records import (
     Attempt,
+    AttemptKey,
     AttemptState,
     Execution,
     ExecutionState,
@@ -96,17 +97,19 @@ class ExecutionStore:
         execution: str,
         state: ExecutionState,
         *,
+        owner: str | None,
         now: int,
         reason: str | None = None,
         message: str | None = None,
         secrets_used: Mapping[str, str] | None = None,
         masked: Masked | None = None,
-    ) -> None:
-        """Set how the execution ended and give up its lease; one that has ended already stays as it is."""
+    ) -> bool:
+        """Set how the execution ended and give up `owner`'s lease; False where it is not `owner`'s, or has ended."""
         with self._transaction() as db:
-            self._sql.end_execution(
+            ended = self._sql.end_execution(
                 db,
                 id=execution,
+                owner=owner or "",
                 state=state.value,
                 reason=reason,
                 message=message,
@@ -114,6 +117,19 @@ class ExecutionStore:
                 secrets_used=_to_json(secrets_used or {}),
                 masked=_to_json(masked or {}),
             )
+            if ended:
+                self._sql.delete_cancel(db, id=execution)
+            return bool(ended)
+
+    def request_cancel(self, execution: str, now: int) -> bool:
+        """Ask for the end of an execution that is under way; False when that was asked before, or it has ended."""
+        with self._transaction() as db:
+            return bool(self._sql.insert_cancel(db, id=execution, now=now))
+
+    def cancel_requested(self, execution: str) -> bool:
+        """Whether somebody asked for the end of the execution."""
+        with self._reading() as db:
+            return self._sql.select_cancel(db, id=execution) is not None
 
     def renew(self, execution: str, lease: Lease) -> bool:
         """Move the end of our lease; False when it is no longer ours."""
@@ -121,7 +137,11 @@ class ExecutionStore:
             return bool(self._sql.renew_lease(db, id=execution, owner=lease.owner, until=lease.until))
 
     def take_over(self, execution: str, old: Lease | None, new: Lease, now: int) -> bool:
-        """Take the lease that was seen as `old`; of several callers one gets True, and attempts under way are LOST."""
+        """Take the lease that was seen as `old`; of several callers one gets True.
+
+        Attempts under way are LOST; a task whose attempt has ended well has succeeded, whether or not its coordinator
+        lived to see it. An earlier cancel no longer counts.
+        """
         with self._transaction() as db:
             taken = self._sql.take_lease(
                 db,
@@ -133,6 +153,8 @@ class ExecutionStore:
             )
             if taken:
                 self._sql.lose_attempts(db, execution_id=execution, now=now)
+                self._sql.settle_task_runs(db, execution_id=execution)
+                self._sql.delete_cancel(db, id=execution)
             return bool(taken)
 
     def execution(self, execution: str) -> Execution:
@@ -155,9 +177,20 @@ class ExecutionStore:
 
     # --- task runs
 
-    def change_tasks(self, execution: str, changes: Iterable[Change], now: int) -> None:
-        """Write what the plan decided, in one transaction."""
-        rows = [
+    def advance(
+        self,
+        execution: str,
+        *,
+        owner: str | None,
+        now: int,
+        changes: Sequence[Change] = (),
+        starts: Sequence[Start] = (),
+    ) -> bool:
+        """Write all that a coordinator has decided at one moment, in one transaction; False when it is not `owner`.
+
+        The attempts of `starts` are committed by this, so that they may be submitted; their task runs are RUNNING.
+        """
+        runs = [
             {
                 "execution_id": execution,
                 "task_id": change.task,
@@ -169,20 +202,18 @@ class ExecutionStore:
             }
             for change in changes
         ]
-        if rows:
-            with self._transaction() as db:
-                self._sql.change_task_run(db, rows)
-
-    def begin_attempts(self, execution: str, starts: Iterable[Start], now: int) -> None:
-        """Commit attempts before they are submitted; their task runs are RUNNING from here on."""
-        attempts, runs = [], []
-        for start in starts:
-            key = {"execution_id": execution, "task_id": start.task}
-            attempts.append({**key, "number": start.number, "created_at": now})
-            runs.append({**key, "attempts": start.number, "started_at": now})
+        key = {"execution_id": execution}
+        attempts = [{**key, "task_id": each.task, "number": each.number, "created_at": now} for each in starts]
+        started = [{**key, "task_id": each.task, "attempts": each.number, "started_at": now} for each in starts]
         with self._transaction() as db:
-            self._sql.insert_attempt(db, attempts)
-            self._sql.start_task_run(db, runs)
+            if self._sql.is_coordinator(db, id=execution, owner=owner or "") is None:
+                return False
+            if runs:
+                self._sql.change_task_run(db, runs)
+            if attempts:
+                self._sql.insert_attempt(db, attempts)
+                self._sql.start_task_run(db, started)
+        return True
 
     def task_runs(self, execution: str) -> list[TaskRun]:
         """Return the task runs in the order of the document."""
@@ -194,11 +225,45 @@ class ExecutionStore:
 
     # --- attempts
 
-    def claim(self, execution: str, task: str, number: int, *, owner: str, now: int) -> bool:
-        """Claim an attempt for `owner`; False when somebody has it already."""
+    def claim(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
+        """Claim an attempt for the owner of `lease`; False when somebody has it already."""
         with self._transaction() as db:
             return bool(
-                self._sql.claim_attempt(db, execution_id=execution, task_id=task, number=number, owner=owner, now=now)
+                self._sql.claim_attempt(
+                    db,
+                    execution_id=execution,
+                    task_id=task,
+                    number=number,
+                    owner=lease.owner,
+                    until=lease.until,
+                    now=now,
+                )
+            )
+
+    def beat(self, lease: Lease) -> set[AttemptKey]:
+        """Move the end of the leases of all attempts that the owner of `lease` runs; return these attempts."""
+        with self._transaction() as db:
+            self._sql.renew_attempts(db, owner=lease.owner, until=lease.until)
+            return {tuple(row) for row in self._sql.select_attempts_of_owner(db, owner=lease.owner)}
+
+    def cancelled_attempts(self, owner: str) -> set[AttemptKey]:
+        """Return the attempts that `owner` runs and somebody has asked to stop."""
+        with self._reading() as db:
+            return {tuple(row) for row in self._sql.select_cancelled_of_owner(db, owner=owner)}
+
+    def lose(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
+        """Give up an attempt whose worker was last seen with `lease`; False when it has been heard of since."""
+        with self._transaction() as db:
+            return bool(
+                self._sql.lose_attempt(
+                    db,
+                    execution_id=execution,
+                    task_id=task,
+                    number=number,
+                    owner=lease.owner,
+                    until=lease.until,
+                    now=now,
+                )
             )
 
     def end_attempt(

@@ -13,10 +13,31 @@ UPDATE execution SET state = 'RUNNING', reason = NULL, message = NULL, finished_
        started_at = COALESCE(started_at, :now)
  WHERE id = :id;
 
--- name: end_execution(id, state, reason, message, now, secrets_used, masked)!
+-- name: end_execution(id, owner, state, reason, message, now, secrets_used, masked)!
+-- Only by who coordinates it: one that was not heard of for a while and was replaced ends nothing.
 UPDATE execution SET state = :state, reason = :reason, message = :message, finished_at = :now,
        secrets_used = :secrets_used, masked = :masked, lease_owner = NULL, lease_until = NULL
- WHERE id = :id AND state IN ('PENDING', 'RUNNING');
+ WHERE id = :id AND state IN ('PENDING', 'RUNNING') AND COALESCE(lease_owner, '') = :owner;
+
+-- name: is_coordinator(id, owner)^
+SELECT 1 FROM execution WHERE id = :id AND COALESCE(lease_owner, '') = :owner;
+
+-- name: insert_cancel(id, now)!
+INSERT INTO cancel (execution_id, requested_at)
+SELECT id, :now FROM execution WHERE id = :id AND state IN ('PENDING', 'RUNNING')
+ON CONFLICT (execution_id) DO NOTHING;
+
+-- name: delete_cancel(id)!
+DELETE FROM cancel WHERE execution_id = :id;
+
+-- name: select_cancel(id)^
+SELECT requested_at FROM cancel WHERE execution_id = :id;
+
+-- name: select_cancelled_of_owner(owner)
+-- The attempts of a worker whose execution is to stop.
+SELECT a.execution_id, a.task_id, a.number
+  FROM attempt AS a JOIN cancel AS c ON c.execution_id = a.execution_id
+ WHERE a.owner = :owner AND a.state = 'RUNNING';
 
 -- name: renew_lease(id, owner, until)!
 -- Says by its row count whether the lease is still ours.
@@ -44,15 +65,16 @@ UPDATE task_run SET state = 'RUNNING', reason = NULL, not_before = NULL, attempt
  WHERE execution_id = :execution_id AND task_id = :task_id;
 
 -- name: select_task_runs(execution_id)
-SELECT * FROM task_run WHERE execution_id = :execution_id ORDER BY position;
+SELECT execution_id, task_id, position, state, reason, attempts, not_before, started_at, finished_at, parent, item, items
+  FROM task_run WHERE execution_id = :execution_id ORDER BY position, item;
 
 -- name: insert_attempt(execution_id, task_id, number, created_at)*!
 INSERT INTO attempt (execution_id, task_id, number, state, created_at)
 VALUES (:execution_id, :task_id, :number, 'PENDING', :created_at);
 
--- name: claim_attempt(execution_id, task_id, number, owner, now)!
+-- name: claim_attempt(execution_id, task_id, number, owner, until, now)!
 -- Compare and set: an attempt is claimed once, whatever delivers it twice.
-UPDATE attempt SET state = 'RUNNING', owner = :owner, claimed_at = :now
+UPDATE attempt SET state = 'RUNNING', owner = :owner, lease_until = :until, claimed_at = :now
  WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND state = 'PENDING';
 
 -- name: end_attempt(execution_id, task_id, number, owner, state, reason, message, exit_code, now, sealed, clear, shown_sealed, shown_clear)!
@@ -61,18 +83,43 @@ UPDATE attempt SET state = :state, reason = :reason, message = :message, exit_co
        output_sealed = :sealed, output_clear = :clear, shown_sealed = :shown_sealed, shown_clear = :shown_clear
  WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND owner = :owner AND state = 'RUNNING';
 
+-- name: renew_attempts(owner, until)!
+-- The heartbeat of a worker: one statement for all that it runs.
+UPDATE attempt SET lease_until = :until WHERE owner = :owner AND state = 'RUNNING';
+
+-- name: select_attempts_of_owner(owner)
+SELECT execution_id, task_id, number FROM attempt WHERE owner = :owner AND state = 'RUNNING';
+
+-- name: lose_attempt(execution_id, task_id, number, owner, until, now)!
+-- Compare and set: a worker that was heard of in the meantime keeps its attempt.
+UPDATE attempt SET state = 'LOST', reason = 'lost', message = 'its worker is gone', finished_at = :now
+ WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number
+   AND state = 'RUNNING' AND owner = :owner AND lease_until = :until;
+
+-- name: settle_task_runs(execution_id)!
+-- A task whose attempt ended well has succeeded, even if its coordinator died before it could write that down.
+UPDATE task_run
+   SET state = 'SUCCESS', reason = NULL,
+       finished_at = (SELECT a.finished_at FROM attempt AS a
+                       WHERE a.execution_id = task_run.execution_id AND a.task_id = task_run.task_id
+                         AND a.number = task_run.attempts)
+ WHERE execution_id = :execution_id AND state = 'RUNNING'
+   AND EXISTS (SELECT 1 FROM attempt AS a
+                WHERE a.execution_id = task_run.execution_id AND a.task_id = task_run.task_id
+                  AND a.number = task_run.attempts AND a.state = 'SUCCESS');
+
 -- name: lose_attempts(execution_id, now)!
 UPDATE attempt SET state = 'LOST', reason = 'lost', finished_at = :now
  WHERE execution_id = :execution_id AND state IN ('PENDING', 'RUNNING');
 
 -- name: select_attempt(execution_id, task_id, number)^
-SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, created_at, claimed_at, finished_at,
-       shown_sealed, shown_clear
+SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, lease_until, created_at, claimed_at,
+       finished_at, shown_sealed, shown_clear
   FROM attempt WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number;
 
 -- name: select_attempts(execution_id)
-SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, created_at, claimed_at, finished_at,
-       shown_sealed, shown_clear
+SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, lease_until, created_at, claimed_at,
+       finished_at, shown_sealed, shown_clear
   FROM attempt WHERE execution_id = :execution_id ORDER BY task_id, number;
 
 -- name: select_output(execution_id, task_id)^
