@@ -123,6 +123,8 @@ class App:
                 clock=now,
                 max_parallel=max_parallel,
                 reads_secrets=True,
+                environ=self._environ,
+                notify=self._notify or (lambda _: None),
             )
 
 

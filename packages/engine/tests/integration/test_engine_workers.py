@@ -145,6 +145,7 @@ def run(tmp_path, store, pool):
             clock=now,
             max_parallel=4,
             reads_secrets=False,
+            environ={},
         )
         done = []
         thread = threading.Thread(

@@ -13,6 +13,12 @@ class Rows(dict):
     def output(self, execution, task):
         return self.get((execution, task))
 
+    def item_outputs(self, execution, task):
+        return None
+
+    def item_list(self, execution, task):
+        return None
+
 
 @pytest.fixture
 def cipher(tmp_path):

@@ -114,6 +114,7 @@ def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None: 
 
 @execution.command("resume")
 @click.argument("id_", metavar="ID")
+@click.option("--from", "from_task", metavar="TASK", help="Run this task and all that needs it again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
@@ -121,6 +122,7 @@ def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None: 
 @state_option
 def resume(
     id_: str,
+    from_task: str | None,
     max_parallel: int | None,
     as_json: bool,  # noqa: FBT001  # click calls by name
     quiet: bool,  # noqa: FBT001
@@ -129,7 +131,8 @@ def resume(
 ) -> int:
     """Run what had not finished in an execution that was killed, interrupted or failed.
 
-    Tasks that succeeded are not run again. The workflow is the one that was started, not what the file says now.
+    Tasks that succeeded are not run again, unless --from says so. The workflow is the one that was started, not what
+    the file says now.
     """
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
@@ -143,7 +146,7 @@ def resume(
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
-        return exit_code(engine.resume(row.id), received)
+        return exit_code(engine.resume(row.id, from_task=from_task), received)
 
 
 @execution.command("cancel")
@@ -244,7 +247,7 @@ def _why(run: "TaskRun", last: "dict[str, Attempt]") -> str:
     attempt = last.get(run.task_id)
     if run.state.value == "SUCCESS":
         return ""
-    message = attempt.message if attempt and attempt.message else None
+    message = run.message or (attempt.message if attempt else None)
     return message.splitlines()[0] if message else run.reason or ""
 
 

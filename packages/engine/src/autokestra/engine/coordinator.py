@@ -7,21 +7,26 @@ that the execution is no longer its own stops its children and writes nothing mo
 
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
+from autokestra.engine.decisions import DecisionError, Decisions
 from autokestra.engine.ports import Job, Worker, taken_over
+from autokestra.errors import AutokestraError
 from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.events import Observer, TaskChanged
 from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, is_dead
-from autokestra.executions.plan import BACKOFF, TIMEOUT, Change, Plan, Start
-from autokestra.executions.records import AttemptState, ExecutionState, Lease, TaskState
+from autokestra.executions.plan import BACKOFF, TIMEOUT, Change, Kept, Plan, Start
+from autokestra.executions.records import AttemptState, ExecutionState, ItemList, Lease, TaskState
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.envelope import Envelope
+from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import Pool
-from autokestra_secrets import find_references
+from autokestra.workflow.model import Task
+from autokestra_secrets import SecretsError, find_references
 
 LOOK_SECONDS: Final = 2.0  # between two looks at the heartbeats of other processes
 POLL_SECONDS: Final = 0.4  # between two looks for a cancel
@@ -53,7 +58,7 @@ class Coordinator:
     """Drives one plan to its end, with at most `max_parallel` attempts under way.
 
     `clock` gives microseconds UTC for the rows; `ticks` microseconds of a clock that never jumps, for everything that
-    is waited for.
+    is waited for. `items` are those that an earlier coordinator has left behind, by task.
     """
 
     def __init__(
@@ -61,6 +66,9 @@ class Coordinator:
         job: Job,
         plan: Plan,
         *,
+        decisions: Decisions,
+        outputs: OutputVault,
+        items: Mapping[str, Mapping[int, Kept]],
         store: ExecutionStore,
         pool: Pool,
         worker: Worker,
@@ -72,6 +80,9 @@ class Coordinator:
     ) -> None:
         self._job = job
         self._plan = plan
+        self._decisions = decisions
+        self._outputs = outputs
+        self._items = items
         self._store = store
         self._pool = pool
         self._worker = worker
@@ -81,6 +92,9 @@ class Coordinator:
         self._max_parallel = max_parallel
         self._wish = wish
         self._stopped = False
+        self._timed_out = False
+        self._parents: dict[str, tuple[str, ...]] = {}
+        self._lists: list[ItemList] = []
         self._futures: dict[Future[str], Start] = {}
         self._changes: list[Change] = []
         self._endings: dict[str, tuple[int, str | None, float]] = {}  # task -> number, message, seconds
@@ -99,6 +113,7 @@ class Coordinator:
         self._changes += changes
         while True:
             self._hear()
+            self._decide()
             self._write(self._plan.take(self._max_parallel - self._plan.running, self._ticks()))
             if self._plan.finished:
                 break
@@ -117,8 +132,10 @@ class Coordinator:
 
     def _hear(self) -> None:
         now = time.monotonic()
-        if self._deadline is not None and now >= self._deadline:
-            self._wish.reason = self._wish.reason or TIMEOUT
+        if self._deadline is not None and now >= self._deadline and not self._timed_out:
+            self._timed_out = True
+            if not self._plan.main_ended:
+                self._halt(TIMEOUT)
         if now >= self._renew_at:
             lease = Lease(owner=self._job.lease.owner, until=boottime() + LEASE_MICROSECONDS)
             if not self._store.renew(self._job.id, lease):
@@ -132,9 +149,38 @@ class Coordinator:
             self._look_for_the_dead(now)
         if self._wish.reason and not self._stopped:
             self._stopped = True
-            self._changes += self._plan.cancel(self._wish.reason)
-            for start in self._futures.values():
-                self._worker.cancel(self._job.id, start.task, start.number)
+            self._halt(self._wish.reason)
+
+    def _halt(self, reason: str) -> None:
+        self._changes += self._plan.cancel(reason)
+        self.abandon()
+
+    def _decide(self) -> None:
+        """Answer what the plan asks about tasks that may start, until it asks no more."""
+        while tasks := self._plan.questions():
+            for task in tasks:
+                self._changes += self._answer(self._job.tasks[task])
+
+    def _answer(self, task: Task) -> list[Change]:
+        failed = self._plan.failed if self._plan.main_ended else ()
+        try:
+            if not self._decisions.holds(task, failed):
+                return self._plan.skip(task.id)
+            if task.for_each is None:
+                return self._plan.admit(task.id)
+            return self._expand(task, failed)
+        except (AutokestraError, SecretsError) as error:
+            reason = error.reason if isinstance(error, DecisionError) else "template"
+            return self._plan.refuse(task.id, reason, error.message)
+
+    def _expand(self, task: Task, failed: tuple[str, ...]) -> list[Change]:
+        # A list that is there is the one that some of the items have run with.
+        items = self._outputs.items(self._job.id, task.id)
+        if items is None:
+            items = self._decisions.items(task, failed)
+            has_secrets = bool(self._job.workflow.secrets)
+            self._lists.append(self._outputs.keep_items(self._job.id, task.id, items, has_secrets=has_secrets))
+        return self._plan.expand(task.id, len(items), self._items.get(task.id))
 
     def _look_for_the_dead(self, now: float) -> None:
         """Give up attempts whose workers have died; they may be tried again."""
@@ -168,7 +214,7 @@ class Coordinator:
     def _patience(self) -> float:
         now = time.monotonic()
         waits = [self._renew_at - now, self._poll_at - now, self._looked_at + LOOK_SECONDS - now]
-        if self._deadline is not None and not self._stopped:
+        if self._deadline is not None and not self._timed_out:
             waits.append(self._deadline - now)
         due = self._plan.next_due()
         if due is not None:
@@ -198,15 +244,19 @@ class Coordinator:
         changes = [
             _at_wall_time(change, wall - ticks)
             for change in self._changes
-            if not (change.state is TaskState.PENDING and change.task in begun)  # two steps of one transaction
+            # Two steps of one transaction are one; but an item's row has to be made first.
+            if not (change.state is TaskState.PENDING and change.task in begun and change.item is None)
         ]
         owner = self._job.lease.owner
-        if not self._store.advance(self._job.id, owner=owner, now=wall, changes=changes, starts=starts):
+        if not self._store.advance(
+            self._job.id, owner=owner, now=wall, changes=changes, starts=starts, lists=self._lists
+        ):
             raise taken_over(self._job.id)
         for change in changes:
             if change.state.ended or change.reason == BACKOFF:
                 self._tell(change, wall)
         self._changes.clear()
+        self._lists.clear()
         self._endings.clear()
         for start in starts:
             self._observe(
@@ -232,13 +282,17 @@ class Coordinator:
                 state=change.state,
                 reason=change.reason,
                 attempt=attempt,
-                message=message,
+                message=change.message or message,
                 seconds=seconds,
             )
         )
 
     def _envelope(self, start: Start) -> Envelope:
-        task, workflow = self._job.tasks[start.task], self._job.workflow
+        task, workflow = self._job.tasks[start.parent or start.task], self._job.workflow
+        if task.id not in self._parents:
+            # Only what is named; that it is upstream was checked before anything ran.
+            named = (each.name for each in find_references([task.inputs, task.env]) if each.root == "tasks")
+            self._parents[task.id] = tuple(dict.fromkeys(named))
         return Envelope(
             execution_id=self._job.id,
             workflow_id=workflow.id,
@@ -253,10 +307,10 @@ class Coordinator:
             timeout=task.timeout,
             variables=workflow.vars,
             arguments=self._job.arguments,
-            # Only what is named; that it is upstream was checked before anything ran.
-            parents=tuple(
-                dict.fromkeys(each.name for each in find_references([task.inputs, task.env]) if each.root == "tasks")
-            ),
+            parents=self._parents[task.id],
+            parent=start.parent,
+            item=start.item,
+            failed=self._plan.failed if self._plan.main_ended else (),
         )
 
 
@@ -264,9 +318,4 @@ def _at_wall_time(change: Change, difference: int) -> Change:
     """The plan counts in ticks, the rows in UTC."""
     if change.not_before is None:
         return change
-    return Change(
-        task=change.task,
-        state=change.state,
-        reason=change.reason,
-        not_before=change.not_before + difference,
-    )
+    return replace(change, not_before=change.not_before + difference)

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from autokestra.errors import AutokestraError
 from autokestra.executions.cancel import CANCELLED
-from autokestra.executions.plan import TIMEOUT
+from autokestra.executions.plan import CONCURRENCY, TIMEOUT
 from autokestra.executions.records import Lease, Masked
 from autokestra.workflow.model import Task, Workflow
 from autokestra_secrets import SecretMasker
@@ -15,6 +15,8 @@ from autokestra_secrets import SecretMasker
 INTERRUPTED: Final = "interrupted"
 MISSING_SECRETS: Final = "missing-secrets"
 UNREADABLE_SECRETS: Final = "unreadable-secrets"  # the key is missing or wrong, or the store is damaged or busy
+
+BUSY: Final = CONCURRENCY  # others of the workflow are under way, and it was not to wait
 
 _WORDS: Final[Mapping[str, str]] = {
     CANCELLED: "cancelled by: workflow execution cancel",

@@ -34,7 +34,10 @@ class ExecutionState(StrEnum):
 
 
 class TaskState(StrEnum):
-    """Where a task run stands. WAITING has a reason: dependency, backoff; SKIPPED: upstream."""
+    """Where a task run stands.
+
+    WAITING has a reason: dependency, backoff, concurrency; so has SKIPPED: upstream, condition, no-failure, removed.
+    """
 
     WAITING = "WAITING"
     PENDING = "PENDING"
@@ -109,6 +112,7 @@ class TaskRun:
     finished_at: int | None
     parent: str | None = None
     item: int | None = None  # from 0
+    message: str | None = None  # why it ended badly where no attempt can say it
     items: int | None = None  # of the task itself: how many there are, once that is known
 
 
@@ -118,6 +122,15 @@ class StoredOutput:
 
     sealed: bytes | None = None
     clear: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemList:
+    """The list over which a task runs, as it is kept: how many items, and the list at rest."""
+
+    task: str
+    count: int
+    stored: StoredOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +145,11 @@ class Attempt:
     message: str | None
     exit_code: int | None
     owner: str | None
-    lease_until: int | None  # until when its worker is taken to be alive, in CLOCK_BOOTTIME
     created_at: int
     claimed_at: int | None
     finished_at: int | None
     shown: StoredOutput
+    lease_until: int | None = None  # until when its worker is taken to be alive, in CLOCK_BOOTTIME
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Final, Self, cast
 
 from autokestra.errors import ExecutionNotFoundError
 from autokestra.executions.database import explain, open_database
+from autokestra.executions.lease import is_dead
 from autokestra.executions.plan import Change, Start
 from autokestra.executions.records import (
     Attempt,
@@ -23,6 +24,7 @@ from autokestra.executions.records import (
     AttemptState,
     Execution,
     ExecutionState,
+    ItemList,
     Lease,
     LogLine,
     Masked,
@@ -91,6 +93,27 @@ class ExecutionStore:
         """Set the execution RUNNING; its first start keeps its time."""
         with self._transaction() as db:
             self._sql.start_execution(db, id=execution, now=now)
+
+    def admit(self, execution: Execution, *, most: int, now: int) -> list[str]:
+        """Set the execution RUNNING if fewer than `most` others of its workflow are under way.
+
+        Returns the ids of those it has to wait for: running ones, and older ones that wait too. Those whose process is
+        gone do not count.
+        """
+        with self._transaction() as db:
+            ahead = [
+                row["id"]
+                for row in self._sql.select_under_way(db, workflow_id=execution.workflow_id, id=execution.id)
+                if row["lease_owner"] is not None
+                and not is_dead(Lease(owner=row["lease_owner"], until=row["lease_until"]))
+                and (row["state"] == "RUNNING" or (row["created_at"], row["id"]) < (execution.created_at, execution.id))
+            ]
+            if len(ahead) < most:
+                self._sql.start_execution(db, id=execution.id, now=now)
+                return []
+            self._sql.hold_execution(db, id=execution.id)
+            self._sql.hold_task_runs(db, id=execution.id)
+            return ahead
 
     def end(
         self,
@@ -185,10 +208,12 @@ class ExecutionStore:
         now: int,
         changes: Sequence[Change] = (),
         starts: Sequence[Start] = (),
+        lists: Sequence[ItemList] = (),
     ) -> bool:
         """Write all that a coordinator has decided at one moment, in one transaction; False when it is not `owner`.
 
         The attempts of `starts` are committed by this, so that they may be submitted; their task runs are RUNNING.
+        `lists` are the lists of tasks that run once for each item; `changes` then make the rows of these.
         """
         runs = [
             {
@@ -196,18 +221,43 @@ class ExecutionStore:
                 "task_id": change.task,
                 "state": change.state.value,
                 "reason": change.reason,
+                "message": change.message,
                 "not_before": change.not_before,
-                "started_at": None,
+                "started_at": now if change.state is TaskState.RUNNING else None,
                 "finished_at": now if change.state.ended else None,
             }
             for change in changes
+            if change.item is None
         ]
         key = {"execution_id": execution}
+        items = [
+            {
+                **key,
+                "task_id": change.task,
+                "parent": change.parent,
+                "item": change.item,
+                "state": change.state.value,
+                "reason": change.reason,
+            }
+            for change in changes
+            if change.item is not None
+        ]
         attempts = [{**key, "task_id": each.task, "number": each.number, "created_at": now} for each in starts]
         started = [{**key, "task_id": each.task, "attempts": each.number, "started_at": now} for each in starts]
         with self._transaction() as db:
             if self._sql.is_coordinator(db, id=execution, owner=owner or "") is None:
                 return False
+            for each in lists:
+                self._sql.update_item_list(
+                    db,
+                    execution_id=execution,
+                    task_id=each.task,
+                    items=each.count,
+                    sealed=each.stored.sealed,
+                    clear=each.stored.clear,
+                )
+            if items:  # first, since one may be skipped by the same decision that has made it
+                self._sql.upsert_item_run(db, items)
             if runs:
                 self._sql.change_task_run(db, runs)
             if attempts:
@@ -320,6 +370,33 @@ class ExecutionStore:
         with self._reading() as db:
             row = self._sql.select_output(db, execution_id=execution, task_id=task)
         return None if row is None else (row["number"], StoredOutput(sealed=row["sealed"], clear=row["clear"]))
+
+    def item_outputs(self, execution: str, task: str) -> list[tuple[int, int | None, StoredOutput]] | None:
+        """Return item, number of the successful attempt (or None) and its output, in order; None if it has no list."""
+        with self._reading() as db:
+            found = self._sql.select_item_list(db, execution_id=execution, task_id=task)
+            if found is None or found["items"] is None:
+                return None
+            rows = self._sql.select_item_outputs(db, execution_id=execution, parent=task)
+            return [
+                (row["item"], row["number"], StoredOutput(sealed=row["sealed"], clear=row["clear"])) for row in rows
+            ]
+
+    def item_list(self, execution: str, task: str) -> ItemList | None:
+        """Return the list over which a task runs; None where it has none, or none yet."""
+        with self._reading() as db:
+            row = self._sql.select_item_list(db, execution_id=execution, task_id=task)
+        if row is None or row["items"] is None:
+            return None
+        stored = StoredOutput(sealed=row["sealed"], clear=row["clear"])
+        return ItemList(task=task, count=row["items"], stored=stored)
+
+    def forget_items(self, execution: str, tasks: Iterable[str]) -> None:
+        """Make tasks run for each item of a new list, when they run again; attempts and logs of the old ones stay."""
+        with self._transaction() as db:
+            for task in tasks:
+                self._sql.reset_item_list(db, execution_id=execution, task_id=task)
+                self._sql.reset_items(db, execution_id=execution, parent=task)
 
     # --- logs
 

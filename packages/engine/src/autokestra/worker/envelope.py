@@ -33,6 +33,9 @@ class Envelope:
     variables: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)  # the execution's inputs
     parents: tuple[str, ...] = ()  # tasks whose outputs may be read
+    parent: str | None = None  # of an item: the task that runs for each of them
+    item: int | None = None  # which one, from 0; its value is read where it is used
+    failed: tuple[str, ...] = ()  # of what runs after a failure: the tasks that did not succeed
 
     @property
     def id(self) -> str:
@@ -53,7 +56,7 @@ class Envelope:
                 f"envelope of version {version!r}, this worker knows {VERSION}",
                 hint="run the same version of autokestra on every machine",
             )
-        for name in ("secrets", "pass_env", "parents"):
-            document[name] = tuple(document[name])
+        for name in ("secrets", "pass_env", "parents", "failed"):
+            document[name] = tuple(document.get(name, ()))
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in document.items() if name in known})

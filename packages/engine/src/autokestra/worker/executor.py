@@ -19,9 +19,10 @@ from autokestra.actions.child import child_environment
 from autokestra.actions.protocol import Action, ActionContext, ActionError, Cancellation
 from autokestra.errors import AutokestraError
 from autokestra.executions.records import AttemptState, Lease, LogLine, StoredOutput
+from autokestra.worker.context import template_context
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.heartbeat import RunningAttempts
-from autokestra.worker.outputs import OutputVault, to_json
+from autokestra.worker.outputs import OutputError, OutputVault, to_json
 from autokestra.worker.tasklog import IdleWatch, TaskLog
 from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, resolve_templates
 
@@ -184,7 +185,7 @@ class WorkflowTaskExecutor:
             elif ending.message and ending.state is not AttemptState.CANCELLED:
                 log.message(ending.message, "error")
             self._logs.drain()  # a task run that is finished has its whole log
-        self._maskers.note_masked(job.execution_id, job.task_id, own.counts)
+        self._maskers.note_masked(job.execution_id, job.parent or job.task_id, own.counts)
         ended = self._rows.end_attempt(
             *key,
             owner=lease.owner,
@@ -273,30 +274,27 @@ class WorkflowTaskExecutor:
         )
 
     def _resolve(self, job: Envelope, scope: SecretScope, masker: SecretMasker) -> tuple[Any, dict[str, str]]:
-        context = {
-            "inputs": job.arguments,
-            "vars": job.variables,
-            "tasks": _LazyOutputs(self._outputs, job.execution_id, job.parents),
-            "env": {name: self._environ[name] for name in job.pass_env if name in self._environ},
-            "execution": {"id": job.execution_id},
-        }
+        context = template_context(
+            execution=job.execution_id,
+            arguments=job.arguments,
+            variables=job.variables,
+            outputs=self._outputs,
+            parents=job.parents,
+            environ={name: self._environ[name] for name in job.pass_env if name in self._environ},
+            failed=job.failed,
+        )
+        if job.parent is not None and job.item is not None:
+            context |= {"item": self._item(job, job.parent, job.item), "index": job.item}
         inputs = resolve_templates(dict(job.inputs), scope=scope, context=context, masker=masker)
         env = resolve_templates(dict(job.env), scope=scope, context=context, masker=masker, as_text=True)
         return inputs, env
 
-
-class _LazyOutputs(dict[str, Any]):
-    """Task id -> {"output": …}; an output is read and opened when a template asks for it, and not before."""
-
-    def __init__(self, vault: OutputVault, execution: str, parents: Sequence[str]) -> None:
-        super().__init__((parent, None) for parent in parents)
-        self._vault = vault
-        self._execution = execution
-
-    def __getitem__(self, task: str) -> Any:
-        if super().__getitem__(task) is None:
-            self[task] = {"output": self._vault.read(self._execution, task)}
-        return super().__getitem__(task)
+    def _item(self, job: Envelope, parent: str, number: int) -> Any:
+        """Items do not travel: they may hold what a task made of a secret."""
+        items = self._outputs.items(job.execution_id, parent)
+        if items is None or number >= len(items):
+            raise OutputError(f"the items of task '{parent}' were only kept in memory and are gone")
+        return items[number]
 
 
 def _validated(action: Action, inputs: object) -> Any:

@@ -13,6 +13,21 @@ UPDATE execution SET state = 'RUNNING', reason = NULL, message = NULL, finished_
        started_at = COALESCE(started_at, :now)
  WHERE id = :id;
 
+-- name: hold_execution(id)!
+-- It waits for others of the same workflow, and so do its tasks.
+UPDATE execution SET state = 'PENDING', reason = 'concurrency', message = NULL, finished_at = NULL WHERE id = :id;
+
+-- name: hold_task_runs(id)!
+UPDATE task_run SET state = 'WAITING', reason = 'concurrency', finished_at = NULL
+ WHERE execution_id = :id AND state NOT IN ('SUCCESS', 'FAILED') AND parent IS NULL;
+
+-- name: select_under_way(workflow_id, id)
+-- Those of a workflow that have not ended, besides one, the oldest first.
+SELECT id, state, created_at, lease_owner, lease_until
+  FROM execution
+ WHERE workflow_id = :workflow_id AND id <> :id AND state IN ('PENDING', 'RUNNING')
+ ORDER BY created_at, id;
+
 -- name: end_execution(id, owner, state, reason, message, now, secrets_used, masked)!
 -- Only by who coordinates it: one that was not heard of for a while and was replaced ends nothing.
 UPDATE execution SET state = :state, reason = :reason, message = :message, finished_at = :now,
@@ -54,8 +69,8 @@ SELECT * FROM execution WHERE id = :id;
 -- name: select_executions(most)
 SELECT * FROM execution ORDER BY created_at DESC, id DESC LIMIT :most;
 
--- name: change_task_run(execution_id, task_id, state, reason, not_before, started_at, finished_at)*!
-UPDATE task_run SET state = :state, reason = :reason, not_before = :not_before,
+-- name: change_task_run(execution_id, task_id, state, reason, message, not_before, started_at, finished_at)*!
+UPDATE task_run SET state = :state, reason = :reason, message = :message, not_before = :not_before,
        started_at = COALESCE(started_at, :started_at), finished_at = :finished_at
  WHERE execution_id = :execution_id AND task_id = :task_id;
 
@@ -65,7 +80,8 @@ UPDATE task_run SET state = 'RUNNING', reason = NULL, not_before = NULL, attempt
  WHERE execution_id = :execution_id AND task_id = :task_id;
 
 -- name: select_task_runs(execution_id)
-SELECT execution_id, task_id, position, state, reason, attempts, not_before, started_at, finished_at, parent, item, items
+SELECT execution_id, task_id, position, state, reason, attempts, not_before, started_at, finished_at, parent, item, items,
+       message
   FROM task_run WHERE execution_id = :execution_id ORDER BY position, item;
 
 -- name: insert_attempt(execution_id, task_id, number, created_at)*!
@@ -123,17 +139,54 @@ SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, 
   FROM attempt WHERE execution_id = :execution_id ORDER BY task_id, number;
 
 -- name: select_output(execution_id, task_id)^
--- The output of the last attempt that ended well; a task that did not has none.
-SELECT output_sealed AS sealed, output_clear AS clear, number
-  FROM attempt WHERE execution_id = :execution_id AND task_id = :task_id AND state = 'SUCCESS'
- ORDER BY number DESC LIMIT 1;
+-- The output of the last attempt, if that ended well. An older one does not count: it was made to run again.
+SELECT a.output_sealed AS sealed, a.output_clear AS clear, a.number
+  FROM task_run AS r
+  JOIN attempt AS a ON a.execution_id = r.execution_id AND a.task_id = r.task_id AND a.number = r.attempts
+ WHERE r.execution_id = :execution_id AND r.task_id = :task_id AND a.state = 'SUCCESS';
+
+-- name: select_item_outputs(execution_id, parent)
+-- One row for each item, in order; `number` is NULL where there is no output.
+SELECT r.task_id, r.item, a.output_sealed AS sealed, a.output_clear AS clear, a.number
+  FROM task_run AS p
+  JOIN task_run AS r ON r.execution_id = p.execution_id AND r.parent = p.task_id AND r.item < p.items
+  LEFT JOIN attempt AS a
+    ON a.execution_id = r.execution_id AND a.task_id = r.task_id AND a.number = r.attempts AND a.state = 'SUCCESS'
+ WHERE p.execution_id = :execution_id AND p.task_id = :parent
+ ORDER BY r.item;
+
+-- name: select_item_list(execution_id, task_id)^
+SELECT items, items_sealed AS sealed, items_clear AS clear
+  FROM task_run WHERE execution_id = :execution_id AND task_id = :task_id;
+
+-- name: update_item_list(execution_id, task_id, items, sealed, clear)!
+UPDATE task_run SET items = :items, items_sealed = :sealed, items_clear = :clear
+ WHERE execution_id = :execution_id AND task_id = :task_id;
+
+-- name: upsert_item_run(execution_id, task_id, parent, item, state, reason)*!
+-- An item gets the position of its task. One that is there already starts over; its attempts stay.
+INSERT INTO task_run (execution_id, task_id, position, state, reason, parent, item)
+SELECT execution_id, :task_id, position, :state, :reason, task_id, :item
+  FROM task_run WHERE execution_id = :execution_id AND task_id = :parent
+ON CONFLICT (execution_id, task_id)
+DO UPDATE SET state = excluded.state, reason = excluded.reason, not_before = NULL, finished_at = NULL;
+
+-- name: reset_item_list(execution_id, task_id)!
+UPDATE task_run SET items = NULL, items_sealed = NULL, items_clear = NULL
+ WHERE execution_id = :execution_id AND task_id = :task_id;
+
+-- name: reset_items(execution_id, parent)!
+UPDATE task_run SET state = 'WAITING', reason = 'dependency', not_before = NULL, finished_at = NULL
+ WHERE execution_id = :execution_id AND parent = :parent;
 
 -- name: insert_log_line(execution_id, task_id, attempt, sequence, time, stream, level, message)*!
 INSERT INTO log_line (execution_id, task_id, attempt, sequence, time, stream, level, message)
 VALUES (:execution_id, :task_id, :attempt, :sequence, :time, :stream, :level, :message);
 
 -- name: select_log_lines(execution_id, task_id)
--- All lines in the order in which they were written; `task_id` NULL means every task.
+-- All lines in the order in which they were written; `task_id` NULL means every task, a task means its items too.
 SELECT * FROM log_line
- WHERE execution_id = :execution_id AND (:task_id IS NULL OR task_id = :task_id)
+ WHERE execution_id = :execution_id
+   AND (:task_id IS NULL OR task_id = :task_id
+        OR task_id IN (SELECT r.task_id FROM task_run AS r WHERE r.execution_id = :execution_id AND r.parent = :task_id))
  ORDER BY time, task_id, attempt, sequence;

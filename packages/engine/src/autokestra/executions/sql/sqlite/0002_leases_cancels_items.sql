@@ -10,6 +10,9 @@ CREATE TABLE cancel (
   requested_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Why a task run ended badly without an attempt that could say so: a wrong condition or list, items that failed.
+ALTER TABLE task_run ADD COLUMN message TEXT;
+
 -- Each item of a `forEach` is a task run of its own, `task[3]`, with attempts, log and output like any other, so that
 -- nothing else needs to know about items. The task run of the task itself has no attempt: it says how many items
 -- there are, holds the list (at rest as outputs are: sealed, in clear, or neither), and ends when they have ended.
