@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import startup
+from bench import engine, startup
 
-BENCHES = {"startup": startup.main}
+BENCHES = {"startup": startup.main, "engine": engine.main}
 
 
 def main() -> int:

@@ -98,6 +98,7 @@ class App:
             writer = LogWriter(executions.append_log)
             stack.callback(writer.close)
             outputs = OutputVault(executions, _cipher(secrets))
+            environ = dict(self._environ)  # looked through for every child; `os.environ` decodes each name each time
             maskers = ExecutionMaskers()
             worker = WorkflowTaskExecutor(
                 self.resolver(secrets),
@@ -107,7 +108,7 @@ class App:
                 logs=_ObservedLog(writer, observer),
                 maskers=maskers,
                 running=RunningAttempts(executions, owner=this_process(os.getpid())),
-                environ=self._environ,
+                environ=environ,
                 clock=now,
             )
             pool = LocalPool(worker.execute, max_workers=max_parallel)
@@ -123,7 +124,7 @@ class App:
                 clock=now,
                 max_parallel=max_parallel,
                 reads_secrets=True,
-                environ=self._environ,
+                environ=environ,
                 notify=self._notify or (lambda _: None),
             )
 

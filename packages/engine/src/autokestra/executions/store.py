@@ -10,11 +10,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
 from autokestra.errors import ExecutionNotFoundError
+from autokestra.executions.commits import GroupCommit
 from autokestra.executions.database import explain, open_database
 from autokestra.executions.lease import is_dead
 from autokestra.executions.plan import Change, Start
@@ -34,6 +36,7 @@ from autokestra.executions.records import (
 )
 
 LATEST: Final = "latest"
+_LOG_COLUMNS: Final = attrgetter("execution_id", "task_id", "attempt", "sequence", "time", "stream", "level", "message")
 _SQL: Final = Path(__file__).parent / "sql" / "common"
 
 
@@ -46,6 +49,7 @@ class ExecutionStore:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._commits = GroupCommit(self._reading)
         self._sql = _statements()
         self.path = path
 
@@ -141,6 +145,7 @@ class ExecutionStore:
                 masked=_to_json(masked or {}),
             )
             if ended:
+                self._sql.close_items(db, id=execution, now=now)
                 self._sql.delete_cancel(db, id=execution)
             return bool(ended)
 
@@ -244,7 +249,8 @@ class ExecutionStore:
         ]
         attempts = [{**key, "task_id": each.task, "number": each.number, "created_at": now} for each in starts]
         started = [{**key, "task_id": each.task, "attempts": each.number, "started_at": now} for each in starts]
-        with self._transaction() as db:
+
+        def advanced(db: sqlite3.Connection) -> bool:
             if self._sql.is_coordinator(db, id=execution, owner=owner or "") is None:
                 return False
             for each in lists:
@@ -263,7 +269,9 @@ class ExecutionStore:
             if attempts:
                 self._sql.insert_attempt(db, attempts)
                 self._sql.start_task_run(db, started)
-        return True
+            return True
+
+        return self._commits.run(advanced)
 
     def task_runs(self, execution: str) -> list[TaskRun]:
         """Return the task runs in the order of the document."""
@@ -277,24 +285,21 @@ class ExecutionStore:
 
     def claim(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
         """Claim an attempt for the owner of `lease`; False when somebody has it already."""
-        with self._transaction() as db:
-            return bool(
-                self._sql.claim_attempt(
-                    db,
-                    execution_id=execution,
-                    task_id=task,
-                    number=number,
-                    owner=lease.owner,
-                    until=lease.until,
-                    now=now,
-                )
+        row = {"execution_id": execution, "task_id": task, "number": number}
+        return bool(
+            self._commits.run(
+                lambda db: self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)
             )
+        )
 
     def beat(self, lease: Lease) -> set[AttemptKey]:
         """Move the end of the leases of all attempts that the owner of `lease` runs; return these attempts."""
-        with self._transaction() as db:
+
+        def renewed(db: sqlite3.Connection) -> set[AttemptKey]:
             self._sql.renew_attempts(db, owner=lease.owner, until=lease.until)
             return {tuple(row) for row in self._sql.select_attempts_of_owner(db, owner=lease.owner)}
+
+        return self._commits.run(renewed)
 
     def cancelled_attempts(self, owner: str) -> set[AttemptKey]:
         """Return the attempts that `owner` runs and somebody has asked to stop."""
@@ -303,18 +308,12 @@ class ExecutionStore:
 
     def lose(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
         """Give up an attempt whose worker was last seen with `lease`; False when it has been heard of since."""
-        with self._transaction() as db:
-            return bool(
-                self._sql.lose_attempt(
-                    db,
-                    execution_id=execution,
-                    task_id=task,
-                    number=number,
-                    owner=lease.owner,
-                    until=lease.until,
-                    now=now,
-                )
+        row = {"execution_id": execution, "task_id": task, "number": number}
+        return bool(
+            self._commits.run(
+                lambda db: self._sql.lose_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)
             )
+        )
 
     def end_attempt(
         self,
@@ -332,25 +331,22 @@ class ExecutionStore:
         shown: StoredOutput | None = None,
     ) -> bool:
         """Write how a claimed attempt ended, with its output; False when it is not (or no longer) `owner`'s."""
-        with self._transaction() as db:
-            return bool(
-                self._sql.end_attempt(
-                    db,
-                    execution_id=execution,
-                    task_id=task,
-                    number=number,
-                    owner=owner,
-                    state=state.value,
-                    reason=reason,
-                    message=message,
-                    exit_code=exit_code,
-                    now=now,
-                    sealed=output.sealed if output else None,
-                    clear=output.clear if output else None,
-                    shown_sealed=shown.sealed if shown else None,
-                    shown_clear=shown.clear if shown else None,
-                )
-            )
+        row = {
+            "execution_id": execution,
+            "task_id": task,
+            "number": number,
+            "owner": owner,
+            "state": state.value,
+            "reason": reason,
+            "message": message,
+            "exit_code": exit_code,
+            "now": now,
+            "sealed": output.sealed if output else None,
+            "clear": output.clear if output else None,
+            "shown_sealed": shown.sealed if shown else None,
+            "shown_clear": shown.clear if shown else None,
+        }
+        return bool(self._commits.run(lambda db: self._sql.end_attempt(db, **row)))
 
     def attempt(self, execution: str, task: str, number: int) -> Attempt:
         """Return one attempt. Raises ExecutionNotFoundError."""
@@ -402,21 +398,8 @@ class ExecutionStore:
 
     def append_log(self, lines: Iterable[LogLine]) -> None:
         """Write a batch of masked lines in one transaction."""
-        rows = [
-            {
-                "execution_id": line.execution_id,
-                "task_id": line.task_id,
-                "attempt": line.attempt,
-                "sequence": line.sequence,
-                "time": line.time,
-                "stream": line.stream,
-                "level": line.level,
-                "message": line.message,
-            }
-            for line in lines
-        ]
-        with self._transaction() as db:
-            self._sql.insert_log_line(db, rows)
+        rows = list(map(_LOG_COLUMNS, lines))
+        self._commits.run(lambda db: self._sql.insert_log_line(db, rows))
 
     def log_lines(self, execution: str, *, task: str | None = None) -> list[LogLine]:
         """Return the log of an execution, or of one of its tasks, in order."""

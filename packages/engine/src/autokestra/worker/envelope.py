@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
 from autokestra.errors import AutokestraError
@@ -44,7 +44,9 @@ class Envelope:
 
     def to_json(self) -> str:
         """Return the text that travels."""
-        return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=False, separators=(",", ":"))
+        # Not `asdict`, which copies every value: they are plain data, and only read.
+        document = {"version": VERSION, **{name: getattr(self, name) for name in _NAMES}}
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -58,5 +60,7 @@ class Envelope:
             )
         for name in ("secrets", "pass_env", "parents", "failed"):
             document[name] = tuple(document.get(name, ()))
-        known = {item.name for item in fields(cls)}
-        return cls(**{name: value for name, value in document.items() if name in known})
+        return cls(**{name: value for name, value in document.items() if name in _NAMES})
+
+
+_NAMES: Final = tuple(item.name for item in fields(Envelope))
