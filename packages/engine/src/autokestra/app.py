@@ -5,7 +5,6 @@ no secrets store, and a workflow without secrets needs no key.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Final
 from autokestra.actions.registry import core_actions
 from autokestra.engine import WorkflowEngine
 from autokestra.errors import StateUnavailableError
+from autokestra.executions.clock import SteadyClock
 from autokestra.executions.events import Observer
 from autokestra.executions.lease import this_process
 from autokestra.executions.logs import LogWriter
@@ -35,6 +35,8 @@ from autokestra_secrets import (
 
 STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
 STATE_FILE: Final = "state.db"
+
+now: Final = SteadyClock()  # microseconds since 1970 in UTC, as all rows of this process count it
 
 
 class App:
@@ -127,11 +129,6 @@ class App:
                 environ=environ,
                 notify=self._notify or (lambda _: None),
             )
-
-
-def now() -> int:
-    """Return microseconds since 1970 in UTC."""
-    return time.time_ns() // 1000
 
 
 class _ObservedLog:
