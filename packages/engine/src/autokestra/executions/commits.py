@@ -1,4 +1,10 @@
-"""Group commit: threads that write at the same time share one transaction, and so one wait for the disk."""
+"""Group commit: threads that write at the same time share one transaction, and so one wait for the disk.
+
+Not every commit has to wait. In WAL mode, with `synchronous = NORMAL`, a commit survives a kill of all processes but
+perhaps not a power cut, and what a power cut leaves is always a beginning of what was committed. So it is enough that
+the commits that matter wait: the end of an attempt makes everything durable that was committed before it, and if a
+claim or a start is forgotten after a power cut, that attempt was lost anyway.
+"""
 
 import sqlite3
 from collections import deque
@@ -15,28 +21,40 @@ class GroupCommit:
     def __init__(self, turn: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
         self._turn = turn
         self._requests: deque[_Request] = deque()
+        self._waits = True  # what the connection was opened with
 
-    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def run(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """Run `work` in a transaction, and return its result when that is committed.
+
+        With `durable` it survives a power cut from then on, otherwise a kill of every process.
 
         Whoever waits for its turn has left its work in the queue; the one whose turn it is does all that is there and
         commits once. Work that breaks a constraint spoils only itself. Raises what the work or SQLite raises.
         """
-        request = _Request(work)
+        request = _Request(work, durable=durable)
         self._requests.append(request)
         with self._turn() as db:
             if not request.done:
-                _together(db, [self._requests.popleft() for _ in range(len(self._requests))])
+                batch = [self._requests.popleft() for _ in range(len(self._requests))]
+                self.wait_for_the_disk(db, any(each.durable for each in batch))
+                _together(db, batch)
             if request.error is not None:
                 raise request.error
         return cast("T", request.result)
+
+    def wait_for_the_disk(self, db: sqlite3.Connection, wanted: bool) -> None:  # noqa: FBT001  # reads as a sentence
+        """Set whether the next commits on `db` wait; not within a transaction."""
+        if wanted != self._waits:
+            db.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+            self._waits = wanted
 
 
 class _Request:
     """One thread's part."""
 
-    def __init__(self, work: Callable[[sqlite3.Connection], object]) -> None:
+    def __init__(self, work: Callable[[sqlite3.Connection], object], *, durable: bool) -> None:
         self.work = work
+        self.durable = durable
         self.result: object = None
         self.error: Exception | None = None
         self.done = False

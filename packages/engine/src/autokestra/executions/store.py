@@ -271,7 +271,7 @@ class ExecutionStore:
                 self._sql.start_task_run(db, started)
             return True
 
-        return self._commits.run(advanced)
+        return self._commits.run(advanced, durable=False)
 
     def task_runs(self, execution: str) -> list[TaskRun]:
         """Return the task runs in the order of the document."""
@@ -288,7 +288,8 @@ class ExecutionStore:
         row = {"execution_id": execution, "task_id": task, "number": number}
         return bool(
             self._commits.run(
-                lambda db: self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)
+                lambda db: self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now),
+                durable=False,
             )
         )
 
@@ -299,7 +300,7 @@ class ExecutionStore:
             self._sql.renew_attempts(db, owner=lease.owner, until=lease.until)
             return {tuple(row) for row in self._sql.select_attempts_of_owner(db, owner=lease.owner)}
 
-        return self._commits.run(renewed)
+        return self._commits.run(renewed, durable=False)
 
     def cancelled_attempts(self, owner: str) -> set[AttemptKey]:
         """Return the attempts that `owner` runs and somebody has asked to stop."""
@@ -399,7 +400,7 @@ class ExecutionStore:
     def append_log(self, lines: Iterable[LogLine]) -> None:
         """Write a batch of masked lines in one transaction."""
         rows = list(map(_LOG_COLUMNS, lines))
-        self._commits.run(lambda db: self._sql.insert_log_line(db, rows))
+        self._commits.run(lambda db: self._sql.insert_log_line(db, rows), durable=False)
 
     def log_lines(self, execution: str, *, task: str | None = None) -> list[LogLine]:
         """Return the log of an execution, or of one of its tasks, in order."""
@@ -413,6 +414,7 @@ class ExecutionStore:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._reading() as db:
+            self._commits.wait_for_the_disk(db, wanted=True)
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
