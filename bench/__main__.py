@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import engine, startup
+from bench import engine, startup, vault
 
-BENCHES = {"startup": startup.main, "engine": engine.main}
+BENCHES = {"startup": startup.main, "vault": vault.main, "engine": engine.main}
 
 
 def main() -> int:

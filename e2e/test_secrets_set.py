@@ -171,6 +171,9 @@ def test_a_value_is_replaced_and_keeps_its_birthday(workflow) -> None:
 def test_no_file_of_the_home_holds_the_value(workflow, home: Path) -> None:
     workflow.ok("secrets", "set", "A", input=b"canary-7f1c-old")
     workflow.ok("secrets", "set", "A", input=b"canary-7f1c-new")
-    for file in home.iterdir():
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert {"secrets.db", "secret.key"} <= {file.name for file in files}
+    for file in files:
         assert b"canary-7f1c" not in file.read_bytes(), file
-        assert file.stat().st_mode & 0o077 == 0, file
+    for path in home.rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
         ConflictError,
         DamagedError,
         InvalidKeyError,
+        InvalidMetadataError,
         InvalidSecretNameError,
         InvalidSecretValueError,
         KeyMissingError,
+        KeySlotNotFoundError,
         MissingSecretsError,
         PermissionRefusedError,
         RolledBackError,
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
         StoreUnavailableError,
         TemplateError,
         UnknownFormatError,
+        VersionNotFoundError,
         WrongKeyError,
     )
     from autokestra_secrets.home import home_directory, make_home
+    from autokestra_secrets.keyslots import KeySlot, KeySlots
     from autokestra_secrets.masking.encodings import maskability
     from autokestra_secrets.masking.logs import install_log_masking, masked_stdio
     from autokestra_secrets.masking.masker import SecretMasker
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from autokestra_secrets.resolver import SecretResolver, SecretScope
     from autokestra_secrets.store import OutputCipher, SecretMetadata, SecretStore
     from autokestra_secrets.templates import Reference, check_template, find_references, resolve_templates
+    from autokestra_secrets.verification import Problem, Report
 
 _ROOMS = {
     "encryption": ("Sealed", "SecretEncryption", "derive_key"),
@@ -44,9 +49,11 @@ _ROOMS = {
         "ConflictError",
         "DamagedError",
         "InvalidKeyError",
+        "InvalidMetadataError",
         "InvalidSecretNameError",
         "InvalidSecretValueError",
         "KeyMissingError",
+        "KeySlotNotFoundError",
         "MissingSecretsError",
         "PermissionRefusedError",
         "RolledBackError",
@@ -56,9 +63,11 @@ _ROOMS = {
         "StoreUnavailableError",
         "TemplateError",
         "UnknownFormatError",
+        "VersionNotFoundError",
         "WrongKeyError",
     ),
     "home": ("home_directory", "make_home"),
+    "keyslots": ("KeySlot", "KeySlots"),
     "masking.encodings": ("maskability",),
     "masking.logs": ("install_log_masking", "masked_stdio"),
     "masking.masker": ("SecretMasker",),
@@ -68,6 +77,7 @@ _ROOMS = {
     "resolver": ("SecretResolver", "SecretScope"),
     "store": ("OutputCipher", "SecretMetadata", "SecretStore"),
     "templates": ("Reference", "check_template", "find_references", "resolve_templates"),
+    "verification": ("Problem", "Report"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -80,10 +90,14 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "home_directory",
     "install_log_masking",
     "InvalidKeyError",
+    "InvalidMetadataError",
     "InvalidSecretNameError",
     "InvalidSecretValueError",
     "KeyDescription",
     "KeyMissingError",
+    "KeySlot",
+    "KeySlotNotFoundError",
+    "KeySlots",
     "make_home",
     "maskability",
     "masked_stdio",
@@ -92,7 +106,9 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "MissingSecretsError",
     "OutputCipher",
     "PermissionRefusedError",
+    "Problem",
     "Reference",
+    "Report",
     "resolve_templates",
     "RolledBackError",
     "Sealed",
@@ -112,6 +128,7 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "StreamMasker",
     "TemplateError",
     "UnknownFormatError",
+    "VersionNotFoundError",
     "WrongKeyError",
 ]
 

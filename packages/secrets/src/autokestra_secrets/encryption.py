@@ -1,7 +1,8 @@
 """AES-256-GCM, PBKDF2 and HKDF behind one narrow door: bytes in, bytes out.
 
 Nothing here knows files, stores, clocks or where keys come from. Randomness is injected, so that a test can fix it.
-The byte formats are those of docs/spec/envelope.md.
+The byte formats are those of docs/spec/envelope.md, whose rules are cited as R1, R2 and so on, here and in the rooms
+around.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Sealed(NamedTuple):
 
 
 def token_bytes(count: int) -> bytes:
-    """Return `count` random bytes from the operating system, as `secrets.token_bytes` does."""
+    """Return `count` random bytes from the operating system, as `secrets.token_bytes` does (R2)."""
     # Imported late: `secrets` loads `random` and its tables, and only those who seal need it.
     import secrets  # noqa: PLC0415
 
@@ -46,7 +47,7 @@ def token_bytes(count: int) -> bytes:
 
 
 class SecretEncryption:
-    """AES-256-GCM with a fresh 96-bit IV for each seal and a 128-bit tag.
+    """AES-256-GCM with a fresh 96-bit IV for each seal and a 128-bit tag (R3).
 
     `key` has 32 bytes; `random` returns as many random bytes as it is asked for. One key may seal at most 2**32
     plaintexts (NIST SP 800-38D, 8.3). Raises ValueError when the key has another length.
@@ -92,7 +93,7 @@ class SecretEncryption:
 
 
 def derive_key(master_key: bytes, *, salt: bytes, iterations: int) -> bytes:
-    """Return the 32-byte key-encryption key of a master key: PBKDF2-HMAC-SHA256 (RFC 8018, 5.2).
+    """Return the 32-byte key-encryption key of a master key: PBKDF2-HMAC-SHA256 (R4; RFC 8018, 5.2).
 
     Takes about 12 ms for each 100,000 iterations. Raises ValueError when the master key or the salt is empty, or
     `iterations` is below 100,000 or above 10,000,000.
@@ -110,7 +111,7 @@ def _pbkdf2(password: bytes, salt: bytes, iterations: int, length: int) -> bytes
 
 
 def derive_subkey(data_key: bytes, *, store_id: bytes, purpose: str) -> bytes:
-    """Return the 32-byte key that one `purpose` of one store may use: HKDF-SHA256 (RFC 5869).
+    """Return the 32-byte key that one `purpose` of one store may use: HKDF-SHA256 (R5; RFC 5869).
 
     Keys for values, journal and outputs are apart, so that no bytes sealed for one can be presented as another.
     """
@@ -123,7 +124,7 @@ def derive_subkey(data_key: bytes, *, store_id: bytes, purpose: str) -> bytes:
 
 
 def mac(key: bytes, message: bytes) -> bytes:
-    """Return the 32-byte HMAC-SHA256 of `message` (RFC 2104)."""
+    """Return the 32-byte HMAC-SHA256 of `message` (R6; RFC 2104)."""
     state = HMAC(key, SHA256())
     state.update(message)
     return state.finalize()
@@ -148,7 +149,7 @@ def sha256(message: bytes) -> bytes:
 
 
 def encode_fields(*fields: bytes | str | int) -> bytes:
-    """Return an injective encoding of `fields`: each is its length (4 bytes, big-endian) and its bytes.
+    """Return the injective encoding R1 of `fields`: each is its length (4 bytes, big-endian) and its bytes.
 
     Text is UTF-8, a number 8 bytes, signed and big-endian. Different lists of byte strings never encode alike,
     because each length says where the next field begins.
@@ -178,7 +179,7 @@ def associated_data(
     metadata: str,
     format: int = FORMAT,  # noqa: A002  # the word of the specification
 ) -> bytes:
-    """Return the AAD that binds a row's ciphertext to everything that stands beside it.
+    """Return the AAD that binds a row's ciphertext to everything that stands beside it (R21).
 
     A row that is moved to another name or store, or edited in any column, no longer opens. Times are microseconds UTC.
     """

@@ -35,6 +35,12 @@ class InvalidSecretValueError(SecretsError):
     exit_code = 2
 
 
+class InvalidMetadataError(SecretsError):
+    """A description, tag, label or time of expiry is too long, out of range, or cannot be shown safely."""
+
+    exit_code = 2
+
+
 class InvalidKeyError(SecretsError):
     """A key source is there but holds no usable key: empty, malformed, checksum wrong, or passphrase too short."""
 
@@ -95,6 +101,25 @@ class SecretNotFoundError(SecretsError):
     def __init__(self, name: str, *, hint: str | None = None) -> None:
         super().__init__(f"secret '{name}' not found", hint=hint or f"store it with: workflow secrets set {name}")
         self.name = name
+
+
+class VersionNotFoundError(SecretsError):
+    """The secret is there, but not in this version: never written, or no longer kept."""
+
+    exit_code = 4
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(
+            f"secret '{name}' has no version {version}", hint=f"see which are kept: workflow secrets history {name}"
+        )
+        self.name = name
+        self.version = version
+
+
+class KeySlotNotFoundError(SecretsError):
+    """The store has no key slot of that number."""
+
+    exit_code = 4
 
 
 class MissingSecretsError(SecretsError):

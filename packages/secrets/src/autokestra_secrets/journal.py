@@ -4,9 +4,22 @@ Whoever drops, replays or edits rows without the key cannot make the journal agr
 hands its rows to a backend.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
-from autokestra_secrets.backends import PUT, Backend, Header, JournalRow, SecretRow
+from autokestra_secrets.backends import (
+    DELETE,
+    KEY_FORGET,
+    KEY_RETIRE,
+    PRUNE,
+    PUT,
+    SLOT_ADD,
+    SLOT_REMOVE,
+    Backend,
+    Header,
+    JournalRow,
+    SecretRow,
+)
 from autokestra_secrets.encryption import check_mac, encode_fields, mac
 from autokestra_secrets.errors import DamagedError
 
@@ -14,7 +27,7 @@ VERIFY_HINT: Final = "see what else was changed: workflow secrets verify"
 
 
 def genuine(name: str, row: SecretRow | None, entry: JournalRow | None) -> SecretRow | None:
-    """Return the current row of a secret if it is the one that the journal saw written last; None if neither is there.
+    """Return the current row of a secret if it is the one that the journal saw written last (R22); None if neither is.
 
     Raises DamagedError when it was dropped, or put back from an older copy. A row that somebody edited may still
     pass: opening it tells.
@@ -30,8 +43,54 @@ def genuine(name: str, row: SecretRow | None, entry: JournalRow | None) -> Secre
     return row
 
 
+def written(entries: Iterable[JournalRow]) -> dict[str, dict[int, bytes]]:
+    """Return the versions that each secret must have after `entries`, with the tags of their rows (R19)."""
+    secrets: dict[str, dict[int, bytes]] = {}
+    for entry in entries:
+        if entry.operation == PUT:
+            secrets.setdefault(entry.name, {})[entry.version] = entry.tag
+        elif entry.operation == PRUNE:
+            kept = secrets.get(entry.name, {})
+            secrets[entry.name] = {version: tag for version, tag in kept.items() if version > entry.version}
+        elif entry.operation == DELETE:
+            secrets.pop(entry.name, None)
+    return secrets
+
+
+def written_slots(entries: Iterable[JournalRow]) -> dict[int, bytes]:
+    """Return the key slots that there must be after `entries`, with the tags of their rows (R19)."""
+    slots: dict[int, bytes] = {}
+    for entry in entries:
+        if entry.operation == SLOT_ADD:
+            slots[entry.version] = entry.tag
+        elif entry.operation == SLOT_REMOVE:
+            slots.pop(entry.version, None)
+    return slots
+
+
+def written_retired(entries: Iterable[JournalRow]) -> dict[str, bytes]:
+    """Return the retired keys that there must be after `entries`, by id in hex, with the tags of their rows (R19)."""
+    retired: dict[str, bytes] = {}
+    for entry in entries:
+        if entry.operation == KEY_RETIRE:
+            retired[entry.name] = entry.tag
+        elif entry.operation == KEY_FORGET:
+            retired.pop(entry.name, None)
+    return retired
+
+
+def chain_end(key: bytes, header: Header, entries: Iterable[JournalRow]) -> tuple[int, bytes]:
+    """Return generation and MAC at the end of the chain of `entries`, stopping where a generation is missing."""
+    generation, link = header.journal_base, first_link(key, header)
+    for entry in entries:
+        if entry.generation != generation + 1:
+            break
+        generation, link = entry.generation, next_link(key, link, entry)
+    return generation, link
+
+
 def first_link(key: bytes, header: Header) -> bytes:
-    """Return the MAC that a chain begins with: it binds the store, the data key and where in its history it starts."""
+    """Return the MAC that a chain begins with: it binds store, data key and where in its history it starts (R17)."""
     return mac(
         key, encode_fields("autokestra journal", header.format, header.store_id, header.key_id, header.journal_base)
     )
@@ -46,7 +105,7 @@ def next_link(key: bytes, previous: bytes, row: JournalRow) -> bytes:
 
 
 def seal_header(key: bytes, header: Header) -> Header:
-    """Return `header` with its MAC, which makes the generation and the end of the chain checkable without a replay."""
+    """Return `header` with its MAC, so that generation and end of the chain are checkable without a replay (R18)."""
     return header._replace(header_mac=mac(key, _covered(header)))
 
 
@@ -76,7 +135,7 @@ class JournalWriter:
 
     def __init__(self, backend: Backend, key: bytes, header: Header, *, at: int) -> None:
         self._backend = backend
-        self._key = key
+        self.key = key
         self.header = header
         self.at = at
         self.removed = False
@@ -85,8 +144,16 @@ class JournalWriter:
         """Append one row and chain it to those before."""
         row = JournalRow(self.header.generation + 1, self.at, operation, name, version, tag)
         self._backend.put_journal(row)
-        link = next_link(self._key, self.header.journal_mac, row)
+        link = next_link(self.key, self.header.journal_mac, row)
         self.header = self.header._replace(generation=row.generation, journal_mac=link)
+
+    def restart(self, key: bytes, header: Header) -> None:
+        """Begin a new chain under another key, at the generation that the old one has reached."""
+        self._backend.clear_journal()
+        base = header._replace(journal_base=self.header.generation, generation=self.header.generation)
+        self.key = key
+        self.header = base._replace(journal_mac=first_link(key, base))
+        self.removed = True
 
     def append_removal(self, operation: str, name: str, version: int) -> None:
         """Append that the versions of a name up to `version` were removed."""

@@ -1,7 +1,7 @@
 """What a master key looks like as text, and the `MasterKey` that it becomes.
 
-Three forms: `akey1-` with a checksum, 64 hexadecimal digits, or a passphrase. Where the text comes from is no
-matter of this room.
+Four forms: `akey1-` with a checksum, `akey2-` as it is typed from paper, 64 hexadecimal digits, or a passphrase. Where
+the text comes from is no matter of this room.
 """
 
 import binascii
@@ -47,7 +47,7 @@ class MasterKey:
 
     @classmethod
     def parse(cls, text: bytes, *, source: str, path: str | None = None) -> Self:
-        """Return the key that `text` writes down; one trailing newline is ignored.
+        """Return the key that `text` writes down (R7, R8, R9, R10); one trailing newline is ignored.
 
         Raises InvalidKeyError, which never repeats the text.
         """
@@ -65,6 +65,10 @@ class MasterKey:
             raise InvalidKeyError(f"{origin} holds several lines or control characters, which no key has", hint=_FORMS)
         if len(line) == 2 * KEY_BYTES and _HEX_DIGITS.issuperset(line):
             return cls(bytes.fromhex(line), kind="key", source=source, path=path)
+        if line[:6].lower() in ("akey2-", "akey2 "):
+            from autokestra_secrets.recovery import parse_recovery  # noqa: PLC0415  # once in years
+
+            return cls(parse_recovery(line, origin=origin), kind="key", source=source, path=path)
         head, dash, _ = line.partition("-")
         if dash and head[:4].lower() == "akey" and head[4:].isdecimal():
             return cls(_decode(line, origin), kind="key", source=source, path=path)

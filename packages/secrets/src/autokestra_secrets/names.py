@@ -11,7 +11,7 @@ from autokestra_secrets.errors import InvalidSecretNameError, InvalidSecretValue
 
 SecretName = NewType("SecretName", str)
 
-NAME_LENGTH: Final = 128  # characters
+NAME_LENGTH: Final = 128  # characters (R12)
 VALUE_BYTES: Final = 1 << 20  # bytes; 1 MiB
 
 _NAME: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{NAME_LENGTH}}}")

@@ -1,6 +1,7 @@
 """Sealed outputs of tasks, for a database that is not the store: self-describing blobs under its data key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, NoReturn
 
 from autokestra_secrets.encryption import IV_BYTES, TAG_BYTES, Sealed, SecretEncryption, encode_fields, token_bytes
@@ -15,20 +16,28 @@ _LEAST_BYTES: Final = _HEADER_BYTES + IV_BYTES + TAG_BYTES
 class OutputCipher:
     """Seals and opens outputs with `key`, the subkey of a store's data key that is for nothing else.
 
-    A blob is magic and version (4 bytes), store id (16), key id (16), IV (12), tag (16), ciphertext.
+    `retired` has the keys of that kind by which outputs were sealed before, by key id: they open and never seal. A
+    blob is magic and version (4 bytes), store id (16), key id (16), IV (12), tag (16), ciphertext (R26).
     """
 
-    __slots__ = ("_cipher", "_header")
+    __slots__ = ("_cipher", "_header", "_retired")
 
     def __init__(
-        self, key: bytes, *, store_id: bytes, key_id: bytes, random: Callable[[int], bytes] = token_bytes
+        self,
+        key: bytes,
+        *,
+        store_id: bytes,
+        key_id: bytes,
+        random: Callable[[int], bytes] = token_bytes,
+        retired: Mapping[bytes, bytes] = MappingProxyType({}),
     ) -> None:
         self._cipher = SecretEncryption(key, random=random)
         self._header = _MAGIC + store_id + key_id
+        self._retired = {old_id: SecretEncryption(old_key) for old_id, old_key in retired.items()}
 
     def seal(self, plaintext: bytes, *, context: tuple[str, ...]) -> bytes:
         """Return `plaintext` sealed and bound to `context`, such as (execution id, task id)."""
-        sealed = self._cipher.seal(plaintext, aad=self._aad(context))
+        sealed = self._cipher.seal(plaintext, aad=_aad(self._header, context))
         return b"".join((self._header, sealed.iv, sealed.auth_tag, sealed.ciphertext))
 
     def open(self, blob: bytes, *, context: tuple[str, ...]) -> bytes:
@@ -44,19 +53,26 @@ class OutputCipher:
             )
         if len(blob) < _LEAST_BYTES:
             raise DamagedError(f"a stored output is cut short: expected at least {_LEAST_BYTES} bytes, got {len(blob)}")
-        if not blob.startswith(self._header):
+        header, body = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:]
+        if header[:-ID_BYTES] != self._header[:-ID_BYTES]:
             raise WrongKeyError(
                 "a stored output was sealed by another secret store", hint="give that store with --store LOCATION"
             )
-        body = blob[_HEADER_BYTES:]
+        cipher = self._cipher if header == self._header else self._retired.get(header[-ID_BYTES:])
+        if cipher is None:
+            raise WrongKeyError(
+                "a stored output was sealed with a data key that this secret store no longer has",
+                hint="restore a backup of the store from before that key was removed, or run the task again",
+            )
         iv, auth_tag, ciphertext = body[:IV_BYTES], body[IV_BYTES : IV_BYTES + TAG_BYTES], body[IV_BYTES + TAG_BYTES :]
-        return self._cipher.open(Sealed(iv, ciphertext, auth_tag), aad=self._aad(context))
-
-    def _aad(self, context: tuple[str, ...]) -> bytes:
-        return encode_fields("autokestra output", self._header, len(context), *context)
+        return cipher.open(Sealed(iv, ciphertext, auth_tag), aad=_aad(header, context))
 
     def __repr__(self) -> str:
         return "OutputCipher(***)"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a key cannot be pickled")
+
+
+def _aad(header: bytes, context: tuple[str, ...]) -> bytes:
+    return encode_fields("autokestra output", header, len(context), *context)

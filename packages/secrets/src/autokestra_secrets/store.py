@@ -1,48 +1,40 @@
 """The secret store: named values, sealed one by one under the data key of the store.
 
 Who may read what is the resolver's matter, where rows lie the backend's, what their bytes mean that of `keyring`,
-`slots` and `journal`. There is no way to read a value that was not sealed here.
+`slots` and `journal`; keys, checks and copies are in `care`. There is no way to read a value that was not sealed here.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from threading import RLock
-from types import TracebackType
-from typing import Final, NamedTuple, Self, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from autokestra_secrets.backends import DELETE, PRUNE, PUT, SLOT_ADD, Backend, Header, JournalRow, SecretRow
+from autokestra_secrets.anchors import Anchors
+from autokestra_secrets.backends import Backend
 from autokestra_secrets.backends.location import STORE_VARIABLE, backend_at
+from autokestra_secrets.care import StoreCare
 from autokestra_secrets.encryption import token_bytes
-from autokestra_secrets.errors import ConflictError, DamagedError, InvalidSecretNameError, SecretNotFoundError
-from autokestra_secrets.journal import (
-    VERIFY_HINT,
-    JournalWriter,
-    check_header,
-    genuine,
-    seal_header,
-)
-from autokestra_secrets.keyring import Keyring, create_store, unlock_store
+from autokestra_secrets.errors import SecretNotFoundError, VersionNotFoundError
 from autokestra_secrets.masterkey import MasterKeyProvider
+from autokestra_secrets.metadata import SecretMetadata, checked_change, checked_expiry, decode_details
 from autokestra_secrets.names import SecretName, SecretValue, secret_name
 from autokestra_secrets.outputs import OutputCipher
+from autokestra_secrets.session import Session
+from autokestra_secrets.versions import (
+    KEEP,
+    drop_versions,
+    move_versions,
+    newest_version,
+    set_version,
+    stored_metadata,
+    stored_name,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["OutputCipher", "SecretMetadata", "SecretStore"]
-
-_ACTIVE: Final = "active"
-_NO_METADATA: Final = "{}"
-_VERSION_MAX: Final = 2**62  # far from overflow; nobody writes that often, but somebody may edit the column
-
-
-class SecretMetadata(NamedTuple):
-    """What is known about a secret without any key. Times are microseconds UTC."""
-
-    name: SecretName
-    version: int
-    created_at: int
-    updated_at: int
-
 
 Listing: TypeAlias = list[SecretMetadata]  # inside the class, `list` is a method
 
@@ -51,10 +43,11 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
-class SecretStore:
+class SecretStore(StoreCare):
     """Named secrets in a backend. Open one with `SecretStore.open`; it is a context manager and safe between threads.
 
-    Names and times are readable without a key; the key is looked for when a value is first read or written.
+    Names, times, descriptions and tags are readable without a key; the key is looked for when a value is first read
+    or written.
     """
 
     def __init__(
@@ -64,14 +57,21 @@ class SecretStore:
         keys: MasterKeyProvider,
         clock: Callable[[], int] = _now,
         random: Callable[[int], bytes] = token_bytes,
+        anchors: Anchors | None = None,
+        notify: Callable[[str], None] | None = None,
+        accept_rollback: bool = False,
     ) -> None:
-        self._backend = backend
-        self._keys = keys
-        self._clock = clock
-        self._random = random
-        self._lock = RLock()  # one connection, many threads
-        self._keyring: Keyring | None = None
-        self._closed = False
+        super().__init__(
+            Session(
+                backend,
+                keys,
+                clock=clock,
+                random=random,
+                anchors=anchors,
+                notify=notify,
+                accept_rollback=accept_rollback,
+            )
+        )
 
     @classmethod
     def open(
@@ -80,264 +80,214 @@ class SecretStore:
         *,
         keys: MasterKeyProvider | None = None,
         environ: Mapping[str, str] = os.environ,
+        notify: Callable[[str], None] | None = None,
+        accept_rollback: bool = False,
     ) -> Self:
         """Return the store at a path or `sqlite:///` address; by default `$AUTOKESTRA_STORE`, or `secrets.db` at home.
 
         Creates and reads nothing yet. A missing default store reads as empty, a missing named one is a
         StoreUnavailableError when it is read; the first write creates either.
+
+        An older copy of a store that this machine has seen is read with one warning to `notify`, and written to only
+        with `accept_rollback`: else RolledBackError.
         """
         keys = keys or MasterKeyProvider(environ)
         if location is None:
             location = environ.get(STORE_VARIABLE)
-        return cls(backend_at(location, home=keys.home), keys=keys)
-
-    @property
-    def location(self) -> str:
-        """Where the store is, for messages."""
-        return self._backend.location
+        return cls(
+            backend_at(location, home=keys.home),
+            keys=keys,
+            anchors=Anchors(keys.home),
+            notify=notify,
+            accept_rollback=accept_rollback,
+        )
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def get(self, name: str) -> SecretValue:
-        """Return the current value of a secret.
+    def get(self, name: str, *, version: int | None = None) -> SecretValue:
+        """Return the value of a secret, of its current version unless another one is asked for.
 
-        Raises SecretNotFoundError, KeyMissingError, WrongKeyError, or DamagedError when the row was changed, moved,
-        dropped, or put back from an older copy.
+        Raises SecretNotFoundError, VersionNotFoundError, KeyMissingError, WrongKeyError, or DamagedError when the row
+        was changed, moved, dropped, or put back from an older copy.
         """
         checked = secret_name(name)
-        with self._using() as backend:
-            value = self._reveal(checked, *backend.current(checked))
-        if value is None:
-            raise SecretNotFoundError(checked)
-        return value
+        with self._session.using() as backend:
+            if version is None:
+                value = self._session.read(checked)
+                if value is None:
+                    raise SecretNotFoundError(checked)
+                return value
+            with backend.snapshot():
+                found = self._session.open_version(checked, version)
+                if found is None:
+                    self._require(checked)
+                    raise VersionNotFoundError(checked, version)
+                return found[1]
 
     def get_many(self, names: Iterable[str]) -> dict[str, SecretValue]:
         """Return the current values of those `names` that exist, all from one moment. Raises what `get` raises."""
         checked = [secret_name(name) for name in names]
-        with self._using() as backend, backend.snapshot():
-            found = {name: self._reveal(name, *backend.current(name)) for name in checked}
-        return {name: value for name, value in found.items() if value is not None}
+        with self._session.using() as backend, backend.snapshot():
+            return self._session.read_many(checked)
 
     def names(self) -> frozenset[str]:
         """Return the names of all secrets. Needs no key."""
-        with self._using() as backend:
-            return frozenset(map(_stored_name, backend.names()))
+        with self._session.using() as backend:
+            self._session.watch()
+            return frozenset(map(stored_name, backend.names()))
 
     def list(self) -> Listing:
-        """Return name, version and times of all secrets, sorted by name. Needs no key."""
-        with self._using() as backend:
+        """Return what is known without a key about the current version of every secret, sorted by name."""
+        with self._session.using() as backend:
+            self._session.watch()
             rows = backend.metadata()
-        return [SecretMetadata(_stored_name(row.name), row.version, row.created_at, row.updated_at) for row in rows]
+        return [stored_metadata(row) for row in rows]
+
+    def history(self, name: str) -> Listing:
+        """Return what is known without a key about the kept versions of a secret, newest first.
+
+        Raises SecretNotFoundError, or DamagedError when a version was edited so that it cannot be shown.
+        """
+        checked = secret_name(name)
+        with self._session.using() as backend:
+            self._session.watch()
+            rows = backend.history(checked)
+        if not rows:
+            raise SecretNotFoundError(checked)
+        return [stored_metadata(row, current=row is rows[-1]) for row in reversed(rows)]
 
     def output_cipher(self) -> OutputCipher | None:
         """Return what seals outputs under the data key of this store, or None when there is no store yet.
 
         Raises KeyMissingError or WrongKeyError when there is one that cannot be opened.
         """
-        with self._using():
-            header = self._header()
-            return None if header is None else self._unlock(header).output_cipher()
+        with self._session.using() as backend, backend.snapshot():
+            if self._session.header() is None:
+                return None
+            return self._session.keyring().output_cipher(backend.retired())
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def set(self, name: str, value: str | bytes | SecretValue) -> SecretMetadata:
+    def set(
+        self,
+        name: str,
+        value: str | bytes | SecretValue,
+        *,
+        keep: int = KEEP,
+        if_version: int | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        expires: "int | datetime | None" = None,
+    ) -> SecretMetadata:
         """Store a value under a name, new or not, and return what `list` says about it from now on.
 
-        Raises InvalidSecretNameError or InvalidSecretValueError before anything is touched.
-        """
-        return self.set_many({name: value})[0]
+        The last `keep` versions stay, this one included. With `if_version` it is stored only if that is the current
+        version, 0 meaning that there is none yet: else ConflictError. `description` and `tags` stay as they were
+        unless given; `expires` (microseconds UTC, or an aware datetime) belongs to the value and is not inherited.
 
-    def set_many(self, items: Mapping[str, str | bytes | SecretValue]) -> Listing:
-        """Store all `items` in one transaction, all or none of them. Raises what `set` raises."""
-        checked = {
-            secret_name(name): value if isinstance(value, SecretValue) else SecretValue(value)
-            for name, value in items.items()
-        }
+        Raises InvalidSecretNameError, InvalidSecretValueError or InvalidMetadataError before anything is touched, and
+        ValueError when `keep` is below 1.
+        """
+        checked, content = secret_name(name), _secret_value(value)
+        _check_keep(keep)
+        change = checked_change(description=description, tags=tags)
+        expires_at = checked_expiry(expires)
+        with self._session.writing() as writing:
+            last = newest_version(writing, checked, if_version=if_version)
+            return set_version(
+                writing, checked, content, change={**change, "expires_at": expires_at}, keep=keep, last=last
+            )
+
+    def set_many(self, items: Mapping[str, str | bytes | SecretValue], *, keep: int = KEEP) -> Listing:
+        """Store all `items` in one transaction, all or none of them, each as `set` does. Raises what `set` raises."""
+        checked = {secret_name(name): _secret_value(value) for name, value in items.items()}
+        _check_keep(keep)
         if not checked:
             return []
-        with self._writing() as (keyring, journal):
-            return [self._put(keyring, journal, name, value) for name, value in checked.items()]
+        with self._session.writing() as writing:
+            return [
+                set_version(
+                    writing, name, value, change={"expires_at": None}, keep=keep, last=writing.backend.newest(name)
+                )
+                for name, value in checked.items()
+            ]
+
+    def describe(
+        self,
+        name: str,
+        *,
+        description: str | EllipsisType | None = ...,
+        tags: Iterable[str] | EllipsisType | None = ...,
+        expires: "int | datetime | EllipsisType | None" = ...,
+        keep: int = KEEP,
+    ) -> SecretMetadata:
+        """Write a new version with the same value and other metadata; None takes away, what is not given stays.
+
+        Raises what `get` and `set` raise.
+        """
+        checked = secret_name(name)
+        _check_keep(keep)
+        change = checked_change(
+            description=None if description is ... else description or "",
+            tags=None if tags is ... else tags or (),
+        )
+        if not isinstance(expires, EllipsisType):
+            change["expires_at"] = checked_expiry(expires)
+        return self._write_again(checked, None, change, keep)
+
+    def rollback(self, name: str, version: int, *, keep: int = KEEP) -> SecretMetadata:
+        """Write a new version with value and metadata of an earlier one. Raises what `get` raises."""
+        _check_keep(keep)
+        return self._write_again(secret_name(name), version, {}, keep)
 
     def delete(self, name: str) -> None:
         """Remove a secret with all its versions for good: no file holds its bytes afterwards.
 
-        Its name stays readable in the journal. Works on a damaged row too. Raises SecretNotFoundError.
+        Its name stays readable in the journal until the next `keys.reencrypt`. Works on a damaged row too. Raises
+        SecretNotFoundError.
         """
         checked = secret_name(name)
         self._require(checked)
-        with self._writing() as (_, journal):
-            self._drop(journal, checked, self._require(checked))
+        with self._session.writing() as writing:
+            drop_versions(writing, checked, self._require(checked))
 
     def rename(self, old: str, new: str) -> None:
-        """Give a secret another name; versions and times stay.
+        """Give a secret another name; all versions and their times stay.
 
-        Raises SecretNotFoundError, or ConflictError when the new name is taken; and what `get` raises.
+        Raises SecretNotFoundError, or ConflictError when the new name is taken; and DamagedError, rather than carry on
+        a version that was dropped, edited, or put back from an older copy.
         """
         source, target = secret_name(old), secret_name(new)
         self._require(source)
-        with self._writing() as (keyring, journal):
-            newest = self._require(source)
-            if self._backend.newest(target):
-                raise ConflictError(
-                    f"secret '{target}' already exists", hint="choose another name, or delete that one first"
-                )
-            self._reveal(source, *self._backend.current(source))  # a row put back from an older copy is not carried on
-            for row in self._backend.versions(source):
-                # A name is part of what a row is bound to, so each version is opened and sealed again.
-                self._seal(keyring, journal, row._replace(name=target), keyring.open_row(row))
-            self._drop(journal, source, newest)
+        with self._session.writing() as writing:
+            move_versions(writing, source, target, last=self._require(source))
 
-    def close(self) -> None:
-        """Close the backend and forget the keys. A closed store raises ValueError when it is used."""
-        with self._lock:
-            self._closed = True
-            self._keyring = None
-            self._backend.close()
+    # -- inside -------------------------------------------------------------------------------------------------
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"SecretStore({self.location!r})"
-
-    # -- keys ---------------------------------------------------------------------------------------------------
-
-    def _header(self) -> Header | None:
-        """Return the header, None when there is no store yet. A store that lost its header is not taken for that."""
-        header = self._backend.header()
-        if header is None and (self._backend.slots() or self._backend.names()):
-            raise self._headless()
-        return header
-
-    def _headless(self) -> DamagedError:
-        return DamagedError(f"the secret store {self.location} has lost its header", hint="restore it from a backup")
-
-    def _unlock(self, header: Header) -> Keyring:
-        """Return the keys that belong to `header`, deriving them at the first call only."""
-        if self._keyring is None or self._keyring.key_id != header.key_id:
-            self._keyring = unlock_store(
-                header, self._backend.slots(), self._keys, location=self.location, random=self._random
-            )
-        else:
-            check_header(self._keyring.journal_key, header)
-        return self._keyring
-
-    def _create(self) -> tuple[Header, Keyring]:
-        """Write the first slot. Called under the writer's lock, when there is neither header nor slot nor secret."""
-        # Only here is a key ever made: where there is nothing yet that it could fail to open.
-        master_key = self._keys.load_or_create() if self._backend.may_mint else self._keys.load()
-        at = self._clock()
-        header, slot, keyring = create_store(master_key, at=at, random=self._random)
-        self._backend.put_slot(slot)
-        journal = JournalWriter(self._backend, keyring.journal_key, header, at=at)
-        journal.append(SLOT_ADD, slot.label, slot.slot, slot.auth_tag)
-        return journal.header, keyring
-
-    # -- rows ---------------------------------------------------------------------------------------------------
-
-    def _reveal(self, name: SecretName, row: SecretRow | None, entry: JournalRow | None) -> SecretValue | None:
-        """Return the value of the current row; None when there is none. Raises DamagedError."""
-        row = genuine(name, row, entry)
-        if row is None:
-            return None
-        keyring = self._keyring
-        if keyring is None or keyring.key_id != row.key_id:
-            header = self._backend.header()
-            if header is None:
-                raise self._headless()
-            keyring = self._unlock(header)
-        return SecretValue(keyring.open_row(row))
-
-    def _put(self, keyring: Keyring, journal: JournalWriter, name: SecretName, value: SecretValue) -> SecretMetadata:
-        last = self._backend.newest(name)
-        if last >= _VERSION_MAX:
-            raise DamagedError(
-                f"secret '{name}' has the impossible version {last}", hint=f"workflow secrets delete {name}"
-            )
-        created_at = self._created_at(name)
-        row = SecretRow(
-            name=name,
-            version=last + 1,
-            state=_ACTIVE,
-            key_id=keyring.key_id,
-            created_at=journal.at if created_at is None else created_at,
-            updated_at=journal.at,
-            metadata=_NO_METADATA,
-            iv=b"",
-            auth_tag=b"",
-            encrypted_value=b"",
-        )
-        if last:
-            self._backend.remove_versions(name, up_to=last)
-            journal.append_removal(PRUNE, name, last)
-        self._seal(keyring, journal, row, value.reveal_bytes())
-        return SecretMetadata(name, row.version, row.created_at, row.updated_at)
-
-    def _created_at(self, name: SecretName) -> int | None:
-        """Return since when a secret exists, None when it does not or its row is damaged, which a write repairs."""
-        try:
-            row, entry = self._backend.current(name)
-            return row.created_at if row is not None and self._reveal(name, row, entry) is not None else None
-        except DamagedError:
-            return None
-
-    def _seal(self, keyring: Keyring, journal: JournalWriter, row: SecretRow, plaintext: bytes) -> None:
-        sealed = keyring.seal_row(row, plaintext)
-        self._backend.put_secret(sealed)
-        journal.append(PUT, sealed.name, sealed.version, sealed.auth_tag)
-
-    def _drop(self, journal: JournalWriter, name: SecretName, newest: int) -> None:
-        self._backend.remove_versions(name, up_to=newest)
-        journal.append_removal(DELETE, name, newest)
+    def _write_again(self, name: SecretName, version: int | None, change: dict[str, Any], keep: int) -> SecretMetadata:
+        """Write a kept version, by default the current one, again as the newest, said otherwise by `change`."""
+        self._require(name)
+        with self._session.writing() as writing:
+            last = self._require(name)
+            found = self._session.open_version(name, last if version is None else version)
+            if found is None:
+                raise VersionNotFoundError(name, last if version is None else version)
+            row, value = found
+            said = {**decode_details(row.metadata, name=name)._asdict(), **change}
+            return set_version(writing, name, value, change=said, keep=keep, last=last)
 
     def _require(self, name: SecretName) -> int:
-        with self._using():
-            newest = self._backend.newest(name)
+        with self._session.using() as backend:
+            newest = backend.newest(name)
         if not newest:
             raise SecretNotFoundError(name)
         return newest
 
-    # -- the frame around every use -----------------------------------------------------------------------------
 
-    @contextmanager
-    def _using(self) -> Iterator[Backend]:
-        with self._lock:
-            if self._closed:
-                raise ValueError(f"the secret store {self.location} is closed")
-            yield self._backend
-
-    @contextmanager
-    def _writing(self) -> Iterator[tuple[Keyring, JournalWriter]]:
-        """Hold the writer's lock, and write the header when all has gone well."""
-        with self._using() as backend:
-            self._prepare()
-            with backend.transaction():
-                header = self._header()
-                header, keyring = self._create() if header is None else (header, self._unlock(header))
-                self._keyring = keyring
-                journal = JournalWriter(backend, keyring.journal_key, header, at=self._clock())
-                yield keyring, journal
-                backend.put_header(seal_header(keyring.journal_key, journal.header))
-            if journal.removed:
-                backend.purge()
-
-    def _prepare(self) -> None:
-        """Find out what can fail, and do what is slow, before a file is created or others are locked out."""
-        header = self._header() if self._backend.exists() else None
-        if header is not None:
-            self._unlock(header)
-        elif not (self._backend.may_mint and self._keys.absent):
-            self._keys.load()
+def _secret_value(value: str | bytes | SecretValue) -> SecretValue:
+    return value if isinstance(value, SecretValue) else SecretValue(value)
 
 
-def _stored_name(text: object) -> SecretName:
-    """Return a name from the database: anything, terminal escapes included, if somebody else wrote it."""
-    try:
-        return secret_name(str(text))
-    except InvalidSecretNameError:
-        raise DamagedError("the store holds a row under an impossible name", hint=VERIFY_HINT) from None
+def _check_keep(keep: int) -> None:
+    if keep < 1:
+        raise ValueError(f"expected to keep at least 1 version, got {keep}")

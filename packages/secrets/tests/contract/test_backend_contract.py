@@ -2,7 +2,17 @@
 
 import pytest
 
-from autokestra_secrets.backends import DELETE, PRUNE, PUT, Header, JournalRow, MetadataRow, SecretRow, SlotRow
+from autokestra_secrets.backends import (
+    DELETE,
+    PRUNE,
+    PUT,
+    Header,
+    JournalRow,
+    MetadataRow,
+    RetiredRow,
+    SecretRow,
+    SlotRow,
+)
 from autokestra_secrets.backends.memory import MemoryBackend
 from autokestra_secrets.backends.sqlite import SQLiteBackend
 
@@ -50,7 +60,8 @@ def test_an_empty_backend_has_no_rows(backend):
     assert (None, None) == backend.current("A")
     assert 0 == backend.newest("A")
     assert [] == backend.slots() == backend.versions("A") == backend.names() == backend.metadata()
-    assert [] == list(backend.journal())
+    assert [] == list(backend.journal()) == list(backend.scan()) == backend.retired() == backend.history("A")
+    assert (None, None) == backend.version("A", 1)
 
 
 def test_rows_come_back_as_they_were_put(backend):
@@ -157,6 +168,51 @@ def test_a_snapshot_sees_one_state(backend):
     with backend.snapshot():
         assert ["A"] == backend.names()
         assert (SECRET, None) == backend.current("A")
+
+
+def test_a_version_comes_with_what_the_journal_said_last_of_it(backend):
+    def entry(generation, operation, version):
+        return ENTRY._replace(generation=generation, operation=operation, version=version)
+
+    rows = [SECRET._replace(version=number) for number in (1, 2, 3)]
+    entries = [entry(1, PUT, 1), entry(2, PUT, 2), entry(3, PUT, 3), entry(4, PRUNE, 1)]
+    with backend.transaction():
+        for row in rows:
+            backend.put_secret(row)
+        for one in entries:
+            backend.put_journal(one)
+        backend.put_journal(ENTRY._replace(generation=5, name="B"))
+    assert (rows[0], entries[3]) == backend.version("A", 1)
+    assert (rows[1], entries[1]) == backend.version("A", 2)
+    assert (None, None) == backend.version("A", 4)
+    assert entries == list(backend.journal("A"))
+    with backend.transaction():
+        backend.put_journal(entry(6, DELETE, 3))
+    assert DELETE == backend.version("A", 2)[1].operation
+
+
+def test_versions_are_scanned_and_listed_without_their_values(backend):
+    rows = [SECRET, SECRET._replace(version=2), SECRET._replace(name="B")]
+    with backend.transaction():
+        for row in rows:
+            backend.put_secret(row)
+    with backend.snapshot():
+        assert rows == list(backend.scan())
+    assert [MetadataRow("A", number, "active", 1, 2, "{}") for number in (1, 2)] == backend.history("A")
+
+
+def test_retired_keys_and_the_journal_are_emptied_as_a_whole(backend):
+    row = RetiredRow(b"r", b"k", 3, b"iv", b"wrapped", b"tag")
+    with backend.transaction():
+        backend.put_retired(row)
+        backend.put_retired(row._replace(key_id=b"s"))
+        backend.put_journal(ENTRY)
+    assert [row, row._replace(key_id=b"s")] == backend.retired()
+    with backend.transaction():
+        backend.remove_retired()
+        backend.clear_journal()
+    assert [] == backend.retired() == list(backend.journal())
+    assert (None, None) == backend.current("A")
 
 
 def test_purging_keeps_what_is_there(backend):

@@ -30,7 +30,7 @@ def anywhere(directory, *needles):
 
 
 @pytest.mark.parametrize("size", [200, 10_000, 1_000_000], ids=["in a page", "over several pages", "1 MB"])
-@pytest.mark.parametrize("removal", ["delete", "set", "rename"])
+@pytest.mark.parametrize("removal", ["delete", "set", "prune", "rename"])
 def test_removed_bytes_are_in_no_file(tmp_path, size, removal):
     path = tmp_path / "store.db"
     old = (OLD * (size // len(OLD) + 1))[:size]
@@ -40,7 +40,8 @@ def test_removed_bytes_are_in_no_file(tmp_path, size, removal):
         assert anywhere(tmp_path, sealed)
         {
             "delete": lambda: store.delete("A"),
-            "set": lambda: store.set("A", "new"),
+            "set": lambda: store.set("A", "new", keep=1),
+            "prune": lambda: [store.set("A", f"new {number}", keep=3) for number in range(3)],
             "rename": lambda: store.rename("A", "C"),
         }[removal]()
         assert [] == anywhere(tmp_path, sealed, old.encode())

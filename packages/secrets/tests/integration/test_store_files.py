@@ -43,7 +43,12 @@ def files(directory):
 
 
 def modes(directory):
-    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir() if path.is_file()}
+
+
+def notes(home):
+    """The names below home of the notes that the library makes about stores it has seen."""
+    return ["anchors", *(f"anchors/{name}" for name in os.listdir(home / "anchors"))]
 
 
 # -- what is created ----------------------------------------------------------------------------------------------
@@ -64,6 +69,12 @@ def test_reading_and_opening_create_nothing(tmp_path, environ):
     assert [] == files(tmp_path)
 
 
+def test_a_missing_default_file_has_no_rows_of_any_kind(tmp_path):
+    backend = SQLiteBackend(str(tmp_path / "secrets.db"), home=str(tmp_path))
+    assert [] == list(backend.scan()) == backend.retired() == backend.slots() == backend.history("A")
+    assert [] == files(tmp_path)
+
+
 def test_the_first_write_creates_home_key_and_store(home, environ):
     said = []
     with SecretStore.open(keys=MasterKeyProvider(environ, notify=said.append), environ=environ) as store:
@@ -72,7 +83,7 @@ def test_the_first_write_creates_home_key_and_store(home, environ):
         created = [".gitignore", "secret.key", "secrets.db", "secrets.db-shm", "secrets.db-wal"]
         assert dict.fromkeys(created, 0o600) == modes(home)
     assert 1 == len(said)
-    assert [".gitignore", "secret.key", "secrets.db"] == files(home)
+    assert [".gitignore", *notes(home), "secret.key", "secrets.db"] == files(home)
 
 
 def test_the_umask_does_not_open_the_files(home, environ):
@@ -80,7 +91,8 @@ def test_the_umask_does_not_open_the_files(home, environ):
     try:
         with SecretStore.open(environ=environ) as store:
             store.set("A", "value of A")
-            assert {0o600} == set(modes(home).values())
+            assert {0o600} == {*modes(home).values(), *modes(home / "anchors").values()}
+            assert {0o700} == {stat.S_IMODE(path.stat().st_mode) for path in (home, home / "anchors")}
     finally:
         os.umask(before)
 
@@ -110,7 +122,7 @@ def test_the_file_is_set_up_for_durable_writes_and_zeroed_deletes(tmp_path):
     with backend.transaction():
         pass
     connection = backend._file._connection
-    for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1), ("user_version", 1)):
+    for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1), ("user_version", 2)):
         assert (expected,) == connection.execute(f"PRAGMA {pragma}").fetchone()
     assert (10_000,) == connection.execute("PRAGMA busy_timeout").fetchone()
     backend.close()
@@ -138,6 +150,21 @@ def test_the_columns_are_those_that_are_documented(tmp_path):
         columns["key_slots"]
     )
     assert {"generation", "operation", "name", "version", "tag"} <= set(columns["journal"])
+
+
+def test_a_store_of_the_first_schema_is_read_as_it_is_and_brought_up_to_date_by_the_next_write(tmp_path):
+    path = filled(tmp_path / "store.db")
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE retired_keys")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with open_store(path) as store:
+        blob = store.output_cipher().seal(b"output", context=("e", "t"))
+        assert "value of A" == store.get("A").reveal()
+        assert 1 == store._session.backend._file.schema_version()
+        store.keys.reencrypt()
+        assert 2 == store._session.backend._file.schema_version()
+        assert b"output" == store.output_cipher().open(blob, context=("e", "t"))
 
 
 # -- where a store is ---------------------------------------------------------------------------------------------
@@ -251,7 +278,7 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
     connection = sqlite3.connect(filled(tmp_path / "store.db"))
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    everywhere(tmp_path / "store.db", UnknownFormatError, "schema version 99, expected at most 1")
+    everywhere(tmp_path / "store.db", UnknownFormatError, "schema version 99, expected at most 2")
 
 
 def test_a_store_whose_pages_are_damaged_is_said_so(tmp_path):
@@ -375,7 +402,7 @@ def test_a_full_disk_changes_nothing(tmp_path):
     with open_store(filled(tmp_path / "store.db")) as store:
         store.set("B", "value of B")
         # SQLite itself says "full" here, as it does when the file system is.
-        store._backend._file._connection.execute("PRAGMA max_page_count = 1")
+        store._session.backend._file._connection.execute("PRAGMA max_page_count = 1")
         before = store.list()
         with pytest.raises(StoreUnavailableError, match=r"no space left .* nothing was changed") as caught:
             store.set_many({f"N{number}": "x" * 1000 for number in range(100)})
@@ -482,7 +509,7 @@ def test_a_lost_key_is_never_replaced_by_a_new_one(home, environ):
             with pytest.raises(KeyMissingError, match="no master key found for the secret store") as caught:
                 use()
             assert f"put the key file back at {home}/secret.key" in caught.value.hint
-    assert [".gitignore", "kept", "secrets.db"] == files(home)
+    assert [".gitignore", *notes(home), "kept", "secrets.db"] == files(home)
     (home / "kept").rename(home / "secret.key")
     with SecretStore.open(environ=environ) as store:
         assert "value of A" == store.get("A").reveal()

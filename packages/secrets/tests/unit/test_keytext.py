@@ -74,7 +74,7 @@ def test_an_empty_key_is_an_error(text):
         (TEXT.replace("AAEC", "AAED"), "mistyped or cut short"),
         (key_text(b"\xff" * 32).replace("_", "/"), "mistyped or cut short"),
         (TEXT + "ü", "mistyped or cut short"),
-        (TEXT.replace("akey1-", "akey2-"), "unknown version"),
+        (TEXT.replace("akey1-", "akey3-"), "unknown version"),
         (TEXT.replace("akey1-", "AKEY1-"), "unknown version"),
         (b"\0" * 55, "several lines or control characters"),
         (b"line one of it\nline two of it", "several lines or control characters"),

@@ -3,7 +3,7 @@
 Rows in, rows out: a backend never sees a key or a plaintext, and decides nothing about them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -13,8 +13,10 @@ from autokestra_secrets.errors import DamagedError
 PUT: Final = "put"  # a version was written; `tag` is its auth tag
 PRUNE: Final = "prune"  # the versions up to and including `version` were removed, newer ones were kept
 DELETE: Final = "delete"  # all versions of a name were removed; `version` was the newest
-SLOT_ADD: Final = "slot-add"  # `name` is the slot's label, `version` its number, `tag` its auth tag
+SLOT_ADD: Final = "slot-add"  # `name` is the slot's label, `version` its number, `tag` its checksum
 SLOT_REMOVE: Final = "slot-remove"  # likewise, with an empty tag
+KEY_RETIRE: Final = "key-retire"  # `name` is the retired data key's id in hex, `tag` the auth tag of its row
+KEY_FORGET: Final = "key-forget"  # likewise, with an empty tag
 
 
 class Header(NamedTuple):
@@ -49,6 +51,17 @@ class SlotRow(NamedTuple):
     checksum: bytes
 
 
+class RetiredRow(NamedTuple):
+    """A data key of former times, wrapped under the data key `wrapped_by`. Times are microseconds UTC."""
+
+    key_id: bytes
+    wrapped_by: bytes
+    retired_at: int
+    iv: bytes
+    wrapped_key: bytes
+    auth_tag: bytes
+
+
 class SecretRow(NamedTuple):
     """One version of one secret, sealed. `created_at` is that of its first version; times are microseconds UTC."""
 
@@ -62,6 +75,13 @@ class SecretRow(NamedTuple):
     iv: bytes
     auth_tag: bytes
     encrypted_value: bytes
+
+
+class Misfit(NamedTuple):
+    """A row of a secret in which a column holds another type than was written, as far as it can be named."""
+
+    name: str
+    version: int
 
 
 class MetadataRow(NamedTuple):
@@ -123,8 +143,16 @@ class Backend(Protocol):
         """Return the key slots in the order of their numbers."""
         ...
 
+    def retired(self) -> list[RetiredRow]:
+        """Return the retired data keys, oldest first."""
+        ...
+
     def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
         """Return the newest version of a secret and the last journal row that wrote or deleted it, from one moment."""
+        ...
+
+    def version(self, name: str, version: int) -> tuple[SecretRow | None, JournalRow | None]:
+        """Return one version of a secret and the last journal row that wrote or removed it, from one moment."""
         ...
 
     def newest(self, name: str) -> int:
@@ -138,6 +166,10 @@ class Backend(Protocol):
         """Return all kept versions of a secret, oldest first."""
         ...
 
+    def scan(self) -> Iterator[SecretRow | Misfit]:
+        """Yield every version of every secret, one at a time, within a snapshot; rows of wrong types do not end it."""
+        ...
+
     def names(self) -> list[str]:
         """Return the names of all secrets."""
         ...
@@ -146,8 +178,12 @@ class Backend(Protocol):
         """Return what is readable about the current version of every secret, sorted by name."""
         ...
 
-    def journal(self) -> Iterable[JournalRow]:
-        """Return the journal in order."""
+    def history(self, name: str) -> list[MetadataRow]:
+        """Return what is readable about the kept versions of a secret, oldest first."""
+        ...
+
+    def journal(self, name: str | None = None) -> Iterable[JournalRow]:
+        """Return the journal in order, or its rows under one name."""
         ...
 
     def put_header(self, header: Header) -> None:
@@ -162,6 +198,14 @@ class Backend(Protocol):
         """Remove a key slot."""
         ...
 
+    def put_retired(self, row: RetiredRow) -> None:
+        """Add a retired data key."""
+        ...
+
+    def remove_retired(self) -> None:
+        """Remove all retired data keys."""
+        ...
+
     def put_secret(self, row: SecretRow) -> None:
         """Add a version of a secret."""
         ...
@@ -174,8 +218,23 @@ class Backend(Protocol):
         """Append to the journal."""
         ...
 
+    def clear_journal(self) -> None:
+        """Remove all rows of the journal, before a new chain begins."""
+        ...
+
     def purge(self) -> None:
         """After the commit of a removal: leave no copy of removed rows in any file, as far as readers allow."""
+        ...
+
+    def backup(self, path: str) -> None:
+        """Write a copy of one moment into the empty file at `path`. Raises StoreUnavailableError also if it cannot."""
+        ...
+
+    def overwrite(self, path: str) -> None:
+        """Replace everything by what the copy at `path` holds, in one transaction.
+
+        Raises DamagedError when what is there now is no database, so that the file itself must be replaced.
+        """
         ...
 
     def close(self) -> None:
@@ -183,10 +242,11 @@ class Backend(Protocol):
         ...
 
 
-_Row = TypeVar("_Row", Header, SlotRow, SecretRow, MetadataRow, JournalRow)
+_Row = TypeVar("_Row", Header, SlotRow, RetiredRow, SecretRow, MetadataRow, JournalRow)
 
 _TYPES: dict[type[Any], tuple[type[Any], ...]] = {
-    row: tuple(row.__annotations__.values()) for row in (Header, SlotRow, SecretRow, MetadataRow, JournalRow)
+    row: tuple(row.__annotations__.values())
+    for row in (Header, SlotRow, RetiredRow, SecretRow, MetadataRow, JournalRow)
 }
 
 

@@ -3,7 +3,19 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from autokestra_secrets.backends import DELETE, PUT, Header, JournalRow, MetadataRow, SecretRow, SlotRow
+from autokestra_secrets.backends import (
+    DELETE,
+    PRUNE,
+    PUT,
+    Header,
+    JournalRow,
+    MetadataRow,
+    Misfit,
+    RetiredRow,
+    SecretRow,
+    SlotRow,
+)
+from autokestra_secrets.errors import StoreUnavailableError
 
 
 class MemoryBackend:
@@ -15,6 +27,7 @@ class MemoryBackend:
         self._location = location
         self._header: Header | None = None
         self._slots: dict[int, SlotRow] = {}
+        self._retired: list[RetiredRow] = []
         self._secrets: dict[str, tuple[SecretRow, ...]] = {}  # oldest version first, never empty
         self._last: dict[str, JournalRow] = {}  # the last row that wrote or deleted a name
         self._journal: list[JournalRow] = []
@@ -31,11 +44,18 @@ class MemoryBackend:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Undo everything that was done inside if an exception passes."""
-        before = (self._header, self._slots.copy(), self._secrets.copy(), self._last.copy(), self._journal.copy())
+        before = (
+            self._header,
+            self._slots.copy(),
+            self._retired.copy(),
+            self._secrets.copy(),
+            self._last.copy(),
+            self._journal.copy(),
+        )
         try:
             yield
         except BaseException:
-            self._header, self._slots, self._secrets, self._last, self._journal = before
+            self._header, self._slots, self._retired, self._secrets, self._last, self._journal = before
             raise
 
     @contextmanager
@@ -51,10 +71,26 @@ class MemoryBackend:
         """Return the key slots in the order of their numbers."""
         return [self._slots[slot] for slot in sorted(self._slots)]
 
+    def retired(self) -> list[RetiredRow]:
+        """Return the retired data keys, oldest first."""
+        return self._retired.copy()
+
     def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
         """Return the newest version of a secret and the last journal row that wrote or deleted it."""
         versions = self._secrets.get(name)
         return versions[-1] if versions else None, self._last.get(name)
+
+    def version(self, name: str, version: int) -> tuple[SecretRow | None, JournalRow | None]:
+        """Return one version of a secret and the last journal row that wrote or removed it."""
+        rows = [row for row in self._secrets.get(name, ()) if row.version == version]
+        entries = [
+            entry
+            for entry in self.journal(name)
+            if entry.operation == DELETE
+            or (entry.operation == PUT and entry.version == version)
+            or (entry.operation == PRUNE and entry.version >= version)
+        ]
+        return rows[0] if rows else None, entries[-1] if entries else None
 
     def newest(self, name: str) -> int:
         """Return the highest version that rows or journal know of a secret, 0 when it does not exist."""
@@ -65,21 +101,26 @@ class MemoryBackend:
         """Return all kept versions of a secret, oldest first."""
         return list(self._secrets.get(name, ()))
 
+    def scan(self) -> Iterator[SecretRow | Misfit]:
+        """Yield every version of every secret."""
+        for name in sorted(self._secrets):
+            yield from self._secrets[name]
+
     def names(self) -> list[str]:
         """Return the names of all secrets."""
         return list(self._secrets)
 
     def metadata(self) -> list[MetadataRow]:
         """Return what is readable about the current version of every secret, sorted by name."""
-        newest = (self._secrets[name][-1] for name in sorted(self._secrets))
-        return [
-            MetadataRow(row.name, row.version, row.state, row.created_at, row.updated_at, row.metadata)
-            for row in newest
-        ]
+        return [_without_value(self._secrets[name][-1]) for name in sorted(self._secrets)]
 
-    def journal(self) -> Iterable[JournalRow]:
-        """Return the journal in order."""
-        return list(self._journal)
+    def history(self, name: str) -> list[MetadataRow]:
+        """Return what is readable about the kept versions of a secret, oldest first."""
+        return [_without_value(row) for row in self._secrets.get(name, ())]
+
+    def journal(self, name: str | None = None) -> Iterable[JournalRow]:
+        """Return the journal in order, or its rows under one name."""
+        return [row for row in self._journal if name is None or row.name == name]
 
     def put_header(self, header: Header) -> None:
         """Write or replace the header."""
@@ -92,6 +133,14 @@ class MemoryBackend:
     def remove_slot(self, slot: int) -> None:
         """Remove a key slot."""
         del self._slots[slot]
+
+    def put_retired(self, row: RetiredRow) -> None:
+        """Add a retired data key."""
+        self._retired.append(row)
+
+    def remove_retired(self) -> None:
+        """Remove all retired data keys."""
+        self._retired.clear()
 
     def put_secret(self, row: SecretRow) -> None:
         """Add a version of a secret, newer than those that are there."""
@@ -109,8 +158,29 @@ class MemoryBackend:
         if row.operation in (PUT, DELETE):
             self._last[row.name] = row
 
+    def clear_journal(self) -> None:
+        """Remove all rows of the journal."""
+        self._journal.clear()
+        self._last.clear()
+
     def purge(self) -> None:
         """Do nothing: there is no file."""
 
+    def backup(self, path: str) -> None:
+        """Raise StoreUnavailableError: what is in memory is meant to end with the process."""
+        raise StoreUnavailableError(
+            f"a secret store in memory cannot be copied to {path}", hint="use a store in a file: --store PATH"
+        )
+
+    def overwrite(self, path: str) -> None:
+        """Raise StoreUnavailableError."""
+        raise StoreUnavailableError(
+            f"a secret store in memory cannot be restored from {path}", hint="use a store in a file: --store PATH"
+        )
+
     def close(self) -> None:
         """Keep the rows: a store that is opened again on this backend finds them."""
+
+
+def _without_value(row: SecretRow) -> MetadataRow:
+    return MetadataRow(row.name, row.version, row.state, row.created_at, row.updated_at, row.metadata)

@@ -9,13 +9,14 @@ nothing is written into a database that is not ours.
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from autokestra_secrets.backends.sqlite_errors import explain, refused
 from autokestra_secrets.backends.sqlite_schema import APPLICATION_ID, MIGRATIONS
 from autokestra_secrets.errors import (
-    DamagedError,
     PermissionRefusedError,
     SecretsError,
     StoreUnavailableError,
@@ -41,7 +42,7 @@ class SQLiteFile:
     def __init__(self, path: str, *, home: str | None, timeout: float) -> None:
         self.path = path
         self._home = home
-        self._timeout = timeout
+        self.timeout = timeout
         self._connection: sqlite3.Connection | None = None
         self._ready_to_write = False
 
@@ -51,7 +52,7 @@ class SQLiteFile:
 
     def select(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """Return all rows of a statement; none when there is no file yet, or nothing was written to it."""
-        connection = self._connect()
+        connection = self.connect()
         if connection is None:
             return []
         try:
@@ -60,6 +61,20 @@ class SQLiteFile:
             if "no such table" in str(error) and self._is_blank(connection):
                 return []
             raise self._explain(error) from None
+
+    def stream(self, statement: str) -> Iterator[Any]:
+        """Yield the rows of a statement one at a time, within a snapshot. Text that is no UTF-8 comes as it can."""
+        connection = self.connect()
+        if connection is None:
+            return
+        before = connection.text_factory
+        connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+        try:
+            yield from connection.execute(statement)
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+        finally:
+            connection.text_factory = before
 
     def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> None:
         """Run a statement within `transaction`, or one that needs none."""
@@ -72,8 +87,8 @@ class SQLiteFile:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the write lock of the file, which is created if need be, with the schema in place."""
-        self._prepare_to_write()
-        self.execute("BEGIN IMMEDIATE")
+        self.prepare_to_write()
+        self._begin()
         try:
             self._migrate()
             yield
@@ -84,10 +99,32 @@ class SQLiteFile:
                 self.execute("ROLLBACK")
             raise
 
+    def _begin(self) -> None:
+        """Wait for the write lock, as long as `timeout`.
+
+        Not with SQLite's own waiting, which looks ten times a second: with eight busy writers one of them may find the
+        lock taken a hundred times in a row, and give up. This looks several hundred times a second.
+        """
+        assert self._connection is not None
+        deadline = time.monotonic() + self.timeout
+        self.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE").close()
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise self._explain(error) from None
+                else:
+                    return
+                time.sleep(0.001 + os.urandom(1)[0] / 64_000)  # 1 to 5 ms, so that the waiting do not march in step
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all reads inside see one state of the file."""
-        connection = self._connect()
+        connection = self.connect()
         if connection is None:
             yield
             return
@@ -97,6 +134,11 @@ class SQLiteFile:
         finally:
             if connection.in_transaction:
                 self.execute("ROLLBACK")
+
+    def schema_version(self) -> int:
+        """Return how many migrations the file has seen; 0 when there is no file yet."""
+        rows = self.select("PRAGMA user_version")
+        return int(rows[0][0]) if rows else 0
 
     def empty_wal(self) -> None:
         """Move the zeroed pages from the WAL to the file and truncate the WAL, waiting for readers as for a writer."""
@@ -111,7 +153,7 @@ class SQLiteFile:
 
     # -- opening ------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> sqlite3.Connection | None:
+    def connect(self) -> sqlite3.Connection | None:
         """Return the connection, opening the file if it exists; None when it may be missing and is."""
         if self._connection is None and self._is_there():
             self._open("mode=rw")  # never creates
@@ -134,7 +176,7 @@ class SQLiteFile:
             self._connection = sqlite3.connect(
                 f"file:{path}?{mode}",
                 uri=True,
-                timeout=self._timeout,
+                timeout=self.timeout,
                 isolation_level=None,  # transactions are begun by hand: BEGIN IMMEDIATE for writers
                 check_same_thread=False,  # the store has its own lock
             )
@@ -153,7 +195,7 @@ class SQLiteFile:
                 hint=f"create it by storing a secret: workflow secrets set NAME --store {shell_word(self.path)}",
             ) from None
         except PermissionError:
-            raise self._refused("read") from None
+            raise refused(self.path, "read") from None
         except OSError as error:
             raise StoreUnavailableError(
                 f"cannot open the secret store {self.path}: {error.strerror}", hint="give another file with --store"
@@ -191,11 +233,12 @@ class SQLiteFile:
 
     # -- creating -----------------------------------------------------------------------------------------------
 
-    def _prepare_to_write(self) -> None:
+    def prepare_to_write(self) -> None:
+        """Create the file if need be, and make the connection one that writes durably."""
         if self._ready_to_write:
             return
         self._create()
-        self._connect()
+        self.connect()
         for pragma in _WRITER_PRAGMAS:
             self.execute(pragma)
         self._ready_to_write = True
@@ -214,14 +257,14 @@ class SQLiteFile:
                 hint=f"mkdir -p {shell_word(os.path.dirname(self.path))}",
             ) from None
         except PermissionError:
-            raise self._refused("create") from None
+            raise refused(self.path, "create") from None
         except OSError as error:
             raise StoreUnavailableError(
                 f"cannot create the secret store {self.path}: {error.strerror}", hint="give another file with --store"
             ) from None
 
     def _migrate(self) -> None:
-        version = self.select("PRAGMA user_version")[0][0]
+        version = self.schema_version()
         for statement in (statement for step in MIGRATIONS[version:] for statement in step):
             self.execute(statement)
         if version < len(MIGRATIONS):
@@ -233,38 +276,5 @@ class SQLiteFile:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         return version == 0
 
-    # -- errors -------------------------------------------------------------------------------------------------
-
     def _explain(self, error: sqlite3.Error) -> SecretsError:
-        """Return the error of ours that names the remedy; it repeats SQLite's own words only, never parameters."""
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the low byte is the primary code
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreUnavailableError(
-                f"the secret store {self.path} has been locked by another process for {self._timeout:g} s",
-                hint=f"see who has it open: fuser -v {shell_word(self.path)}",
-            )
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-            return self._refused("write")
-        if code == sqlite3.SQLITE_CANTOPEN:
-            return self._refused("open")
-        if code == sqlite3.SQLITE_FULL:
-            return StoreUnavailableError(
-                f"no space left for the secret store {self.path}; nothing was changed",
-                hint=f"free some space: df -h {shell_word(os.path.dirname(self.path))}",
-            )
-        if code == sqlite3.SQLITE_NOTADB:
-            return UnknownFormatError(
-                f"{self.path} is no secret store, nor any SQLite database", hint="give the right file with --store"
-            )
-        if code == sqlite3.SQLITE_IOERR:
-            return StoreUnavailableError(
-                f"cannot read or write the secret store {self.path}: {error}", hint="look at the disk: dmesg | tail"
-            )
-        return DamagedError(f"the secret store {self.path} is damaged: {error}", hint="restore it from a backup")
-
-    def _refused(self, verb: str) -> PermissionRefusedError:
-        directory = os.path.dirname(self.path)
-        return PermissionRefusedError(
-            f"cannot {verb} the secret store {self.path}: permission denied, or read-only",
-            hint=f"look at its owner and mode: ls -ld {shell_word(directory)} {shell_word(self.path)}",
-        )
+        return explain(error, path=self.path, timeout=self.timeout)

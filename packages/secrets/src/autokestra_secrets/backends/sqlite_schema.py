@@ -1,8 +1,10 @@
-"""The tables of a store in SQLite. What the bytes in them mean stands in docs/spec/envelope.md."""
+"""The tables of a store in SQLite. What the bytes in them mean stands in docs/spec/envelope.md (R11)."""
 
 from typing import Final
 
 APPLICATION_ID: Final = 0x414B5331  # "AKS1" in PRAGMA application_id: what file(1) and we tell a store by
+
+RETIRED_KEYS_VERSION: Final = 2  # the schema version that brought `retired_keys`
 
 # One entry for each schema version, in order; PRAGMA user_version counts those that were run.
 MIGRATIONS: Final = (
@@ -52,5 +54,15 @@ MIGRATIONS: Final = (
             tag BLOB NOT NULL                       -- auth tag of the row that was written
         )""",
         "CREATE INDEX journal_by_name ON journal (name, generation)",
+    ),
+    (
+        """CREATE TABLE retired_keys (
+            key_id BLOB PRIMARY KEY,                -- the data key that is kept here, for reading outputs only
+            wrapped_by BLOB NOT NULL,               -- the data key that it is wrapped under
+            retired_at INTEGER NOT NULL,            -- microseconds UTC
+            iv BLOB NOT NULL,
+            wrapped_key BLOB NOT NULL,
+            auth_tag BLOB NOT NULL
+        )""",
     ),
 )

@@ -1,0 +1,85 @@
+# `os.path` on purpose: importing pathlib costs every start-up 5 ms.
+# ruff: noqa: PTH103, PTH118
+"""What this machine has last seen of each store, kept beside the key: an older copy of a whole store is noticed.
+
+An older copy agrees with itself, so nothing inside it can tell. An anchor is a note, not a proof: who may write to
+the home directory can remove it, and could take the key as well. It therefore has no MAC of its own; the end of the
+journal's chain that it holds is one already (R25 of the envelope).
+"""
+
+import os
+import re
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from autokestra_secrets.backends import Header
+from autokestra_secrets.errors import SecretsError
+from autokestra_secrets.home import DIRECTORY_MODE, FILE_MODE, make_home
+
+ANCHORS: Final = "anchors"  # directory at home
+
+_LINE: Final = re.compile(rb"akanchor1 ([0-9]{20}) ([0-9a-f]{64})\n")
+_LINE_BYTES: Final = len("akanchor1 ") + 20 + 1 + 64 + 1
+
+
+class Anchor(NamedTuple):
+    """Where a store was: its generation, and the end of its journal's chain there."""
+
+    generation: int
+    journal_mac: bytes
+
+
+class Anchors:
+    """The anchors in a home directory. Best effort: what cannot be read or written is as if it were not there."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+
+    def read(self, store_id: bytes) -> Anchor | None:
+        """Return what was seen last of a store, None when this machine has not seen it or the note is unreadable."""
+        try:
+            descriptor = os.open(self._path(store_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
+            return _parse(descriptor)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+
+    def record(self, header: Header, *, lower: bool = False) -> None:
+        """Note where a store is now. A note is only ever raised, unless `lower` says that an older copy is accepted."""
+        with suppress(OSError, SecretsError):
+            make_home(self._home)
+            os.makedirs(os.path.join(self._home, ANCHORS), mode=DIRECTORY_MODE, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(self._path(header.store_id), flags, FILE_MODE)
+            try:
+                self._update(descriptor, header, lower=lower)
+            finally:
+                os.close(descriptor)
+
+    def _update(self, descriptor: int, header: Header, *, lower: bool) -> None:
+        import fcntl  # noqa: PLC0415  # readers never lock
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # of two writers the later one may get here first
+        seen = _parse(descriptor)
+        if lower or seen is None or header.generation > seen.generation:
+            line = b"akanchor1 %020d %s\n" % (header.generation, header.journal_mac.hex().encode())
+            os.pwrite(descriptor, line, 0)  # of one length always, so never half old and half new
+            os.ftruncate(descriptor, len(line))
+
+    def _path(self, store_id: bytes) -> str:
+        return os.path.join(self._home, ANCHORS, store_id.hex())
+
+
+def is_older(header: Header, anchor: Anchor) -> bool:
+    """Return whether a store is not where this machine has seen it, and not further either."""
+    at_anchor = header.generation == anchor.generation and header.journal_mac != anchor.journal_mac
+    return header.generation < anchor.generation or at_anchor
+
+
+def _parse(descriptor: int) -> Anchor | None:
+    found = _LINE.fullmatch(os.pread(descriptor, _LINE_BYTES + 1, 0))
+    return None if found is None else Anchor(int(found[1]), bytes.fromhex(found[2].decode()))
