@@ -8,7 +8,7 @@ MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PINS   := --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --quiet
 JOBS   ?= 2
 
-.PHONY: help demo test coverage test-alone wheels lint format bench pins clean
+.PHONY: help demo test coverage test-alone soak wheels lint format bench pins clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) $(if $(COVERAGE),--cov --cov-report=)
 	@$(if $(COVERAGE),$(MAKE) --no-print-directory coverage)
 	@$(MAKE) --no-print-directory test-alone
+
+## make soak        the faults and the laws again, many times and with full sizes; takes a while
+soak: $(VENV)/.dev
+	AUTOKESTRA_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) e2e/test_run_faults.py packages/engine/tests/property
 
 # What the last `make test COVERAGE=1` has reached, child processes included; less than promised is a failure.
 coverage:

@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import startup, vault
+from bench import engine, startup, vault
 
-BENCHES = {"startup": startup.main, "vault": vault.main}
+BENCHES = {"startup": startup.main, "vault": vault.main, "engine": engine.main}
 
 
 def main() -> int:

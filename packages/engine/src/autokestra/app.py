@@ -5,7 +5,6 @@ no secrets store, and a workflow without secrets needs no key.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,12 +13,14 @@ from typing import Final
 from autokestra.actions.registry import core_actions
 from autokestra.engine import WorkflowEngine
 from autokestra.errors import StateUnavailableError
+from autokestra.executions.clock import SteadyClock
 from autokestra.executions.events import Observer
 from autokestra.executions.lease import this_process
 from autokestra.executions.logs import LogWriter
 from autokestra.executions.records import LogLine
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
+from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import LocalPool
 from autokestra_secrets import (
@@ -35,6 +36,8 @@ from autokestra_secrets import (
 
 STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
 STATE_FILE: Final = "state.db"
+
+now: Final = SteadyClock()  # microseconds since 1970 in UTC, as all rows of this process count it
 
 
 class App:
@@ -98,6 +101,7 @@ class App:
             writer = LogWriter(executions.append_log)
             stack.callback(writer.close)
             outputs = OutputVault(executions, _cipher(secrets))
+            environ = dict(self._environ)  # looked through for every child; `os.environ` decodes each name each time
             maskers = ExecutionMaskers()
             worker = WorkflowTaskExecutor(
                 self.resolver(secrets),
@@ -106,8 +110,8 @@ class App:
                 outputs=outputs,
                 logs=_ObservedLog(writer, observer),
                 maskers=maskers,
-                environ=self._environ,
-                owner=this_process(os.getpid()),
+                running=RunningAttempts(executions, owner=this_process(os.getpid())),
+                environ=environ,
                 clock=now,
             )
             pool = LocalPool(worker.execute, max_workers=max_parallel)
@@ -124,12 +128,9 @@ class App:
                 max_parallel=max_parallel,
                 reads_secrets=True,
                 past_values=lambda names: _past_values(secrets, names),
+                environ=environ,
+                notify=self._notify or (lambda _: None),
             )
-
-
-def now() -> int:
-    """Return microseconds since 1970 in UTC."""
-    return time.time_ns() // 1000
 
 
 class _ObservedLog:

@@ -89,12 +89,14 @@ def test_ids_sort_by_time_and_do_not_repeat():
 def test_an_attempt_is_claimed_once_and_ended_by_its_owner_only(store):
     row = an_execution()
     store.create(row, ["a"])
-    store.begin_attempts(row.id, [Start(task="a", number=1)], now=2)
+    store.advance(row.id, owner=None, starts=[Start(task="a", number=1)], now=2)
     assert AttemptState.PENDING is store.attempt(row.id, "a", 1).state
     winners = []
     threads = [
         threading.Thread(
-            target=lambda name: winners.append(name) if store.claim(row.id, "a", 1, owner=name, now=3) else None,
+            target=lambda name: (
+                winners.append(name) if store.claim(row.id, "a", 1, lease=Lease(owner=name, until=9), now=3) else None
+            ),
             args=(f"w{n}",),
         )
         for n in range(8)
@@ -117,8 +119,8 @@ def test_an_attempt_is_claimed_once_and_ended_by_its_owner_only(store):
 def test_a_task_without_a_successful_attempt_has_no_output(store):
     row = an_execution()
     store.create(row, ["a"])
-    store.begin_attempts(row.id, [Start(task="a", number=1)], now=2)
-    store.claim(row.id, "a", 1, owner="w", now=3)
+    store.advance(row.id, owner=None, starts=[Start(task="a", number=1)], now=2)
+    store.claim(row.id, "a", 1, lease=Lease(owner="w", until=9), now=3)
     store.end_attempt(row.id, "a", 1, owner="w", state=AttemptState.FAILED, now=4, reason="exit-code", exit_code=3)
     assert store.output(row.id, "a") is None
     assert 3 == store.attempt(row.id, "a", 1).exit_code
@@ -128,8 +130,8 @@ def test_of_two_that_take_over_one_wins_and_open_attempts_are_lost(store):
     dead = Lease(owner="h/b/1/2", until=5)
     row = an_execution(lease=dead)
     store.create(row, ["a"])
-    store.begin_attempts(row.id, [Start(task="a", number=1)], now=2)
-    store.claim(row.id, "a", 1, owner="gone", now=3)
+    store.advance(row.id, owner=dead.owner, starts=[Start(task="a", number=1)], now=2)
+    store.claim(row.id, "a", 1, lease=Lease(owner="gone", until=9), now=3)
     new = Lease(owner="h/b/9/9", until=boottime())
     assert [True, False] == [store.take_over(row.id, dead, new, now=7) for _ in range(2)]
     assert AttemptState.LOST is store.attempt(row.id, "a", 1).state
@@ -142,8 +144,10 @@ def test_an_ended_execution_gives_up_its_lease_and_ends_once(store):
     row = an_execution(lease=Lease(owner="h/b/1/2", until=5))
     store.create(row, [])
     store.start(row.id, now=2)
-    store.end(row.id, ExecutionState.FAILED, now=3, reason="task:a", message="m", masked={"a": {"T": {"plain": 2}}})
-    store.end(row.id, ExecutionState.SUCCESS, now=9)
+    masked = {"a": {"T": {"plain": 2}}}
+    assert not store.end(row.id, ExecutionState.SUCCESS, owner="somebody else", now=2)
+    assert store.end(row.id, ExecutionState.FAILED, owner="h/b/1/2", now=3, reason="task:a", message="m", masked=masked)
+    assert not store.end(row.id, ExecutionState.SUCCESS, owner="h/b/1/2", now=9)
     ended = store.execution(row.id)
     assert (ExecutionState.FAILED, 3, None) == (ended.state, ended.finished_at, ended.lease)
     assert {"a": {"T": {"plain": 2}}} == ended.masked
@@ -157,10 +161,77 @@ def test_changes_of_tasks_are_written_together(store):
         Change(task="a", state=TaskState.WAITING, reason="backoff", not_before=99),
         Change(task="b", state=TaskState.SKIPPED, reason="upstream"),
     ]
-    store.change_tasks(row.id, changes, now=5)
+    assert not store.advance(row.id, owner="somebody else", changes=changes, now=4)
+    assert store.advance(row.id, owner=None, changes=changes, now=5)
     a, b = store.task_runs(row.id)
     assert (TaskState.WAITING, "backoff", 99, None) == (a.state, a.reason, a.not_before, a.finished_at)
     assert (TaskState.SKIPPED, "upstream", 5) == (b.state, b.reason, b.finished_at)
+
+
+def test_a_heartbeat_renews_all_attempts_of_its_owner_and_says_which_those_are(store):
+    row = an_execution()
+    store.create(row, ["a", "b", "c"])
+    starts = [Start(task=task, number=1) for task in "abc"]
+    store.advance(row.id, owner=None, starts=starts, now=2)
+    for task, owner in (("a", "w"), ("b", "w"), ("c", "other")):
+        assert store.claim(row.id, task, 1, lease=Lease(owner=owner, until=9), now=3)
+    store.end_attempt(row.id, "b", 1, owner="w", state=AttemptState.SUCCESS, now=4)
+    assert {(row.id, "a", 1)} == store.beat(Lease(owner="w", until=20))
+    assert [20, 9, 9] == [attempt.lease_until for attempt in store.attempts(row.id)]
+    assert Lease(owner="w", until=20) == store.attempt(row.id, "a", 1).lease
+
+
+def test_an_attempt_is_lost_only_while_its_worker_stays_silent(store):
+    row = an_execution()
+    store.create(row, ["a"])
+    store.advance(row.id, owner=None, starts=[Start(task="a", number=1)], now=2)
+    assert store.attempt(row.id, "a", 1).lease is None
+    seen = Lease(owner="w", until=9)
+    store.claim(row.id, "a", 1, lease=seen, now=3)
+    store.beat(Lease(owner="w", until=20))
+    assert not store.lose(row.id, "a", 1, lease=seen, now=4)
+    assert store.lose(row.id, "a", 1, lease=Lease(owner="w", until=20), now=4)
+    assert AttemptState.LOST is store.attempt(row.id, "a", 1).state
+    assert set() == store.beat(Lease(owner="w", until=30))
+    assert not store.end_attempt(row.id, "a", 1, owner="w", state=AttemptState.SUCCESS, now=5)
+
+
+def test_a_cancel_is_seen_by_the_workers_of_its_execution_until_it_has_ended(store):
+    row, other = an_execution(lease=Lease(owner="c", until=5)), an_execution(2_000_000)
+    for each in (row, other):
+        store.create(each, ["a"])
+        store.advance(each.id, owner=each.lease and each.lease.owner, starts=[Start(task="a", number=1)], now=2)
+        store.claim(each.id, "a", 1, lease=Lease(owner="w", until=9), now=3)
+    assert set() == store.cancelled_attempts("w")
+    assert [True, False] == [store.request_cancel(row.id, now=4) for _ in range(2)]
+    assert (True, False) == (store.cancel_requested(row.id), store.cancel_requested(other.id))
+    assert {(row.id, "a", 1)} == store.cancelled_attempts("w")
+    assert set() == store.cancelled_attempts("v")
+    store.end(row.id, ExecutionState.CANCELLED, owner="c", now=5)
+    assert not store.cancel_requested(row.id)
+    assert not store.request_cancel(row.id, now=6)
+
+
+def test_taking_over_keeps_what_a_dead_coordinator_did_not_see(store):
+    """The worker wrote how its attempt ended, and then both were killed."""
+    dead = Lease(owner="h/b/1/2", until=5)
+    row = an_execution(lease=dead)
+    store.create(row, ["good", "bad", "open"])
+    starts = [Start(task=task, number=1) for task in ("good", "bad", "open")]
+    store.advance(row.id, owner=dead.owner, starts=starts, now=2)
+    for task in ("good", "bad", "open"):
+        store.claim(row.id, task, 1, lease=Lease(owner="w", until=9), now=3)
+    store.end_attempt(row.id, "good", 1, owner="w", state=AttemptState.SUCCESS, now=4)
+    store.end_attempt(row.id, "bad", 1, owner="w", state=AttemptState.FAILED, now=4)
+    store.request_cancel(row.id, now=5)
+    assert store.take_over(row.id, dead, Lease(owner="n", until=9), now=7)
+    runs = {run.task_id: (run.state, run.finished_at) for run in store.task_runs(row.id)}
+    assert {
+        "good": (TaskState.SUCCESS, 4),
+        "bad": (TaskState.RUNNING, None),
+        "open": (TaskState.RUNNING, None),
+    } == runs
+    assert not store.cancel_requested(row.id)
 
 
 def a_line(execution, task, sequence, time=1, message="m"):

@@ -54,7 +54,7 @@ class World:
                 ), f"{start.task} started while {need} was {state}"
             self.states[start.task] = TaskState.RUNNING
             self.started[start.task].append(start.number)
-            self.running.append(start.task)
+            self.running.append((start.task, start.number))
         return starts
 
 
@@ -71,10 +71,12 @@ def test_every_execution_ends_with_every_task_ended_once(rules, slots, data):
         world.take(slots - world.plan.running)
         assert world.plan.running == len(world.running) <= slots
         if world.running:
-            task = world.running.pop(data.draw(st.integers(0, len(world.running) - 1)))
+            task, number = world.running.pop(data.draw(st.integers(0, len(world.running) - 1)))
             state = data.draw(st.sampled_from([TaskState.SUCCESS, TaskState.FAILED]))
-            world.write(world.plan.ended(task, state, "exit-code", world.now))
-            assert [] == world.plan.ended(task, state, "exit-code", world.now), "a repeated event changed something"
+            world.write(world.plan.ended(task, number, state, "exit-code", world.now))
+            assert [] == world.plan.ended(task, number, state, "exit-code", world.now), (
+                "a repeated event changed something"
+            )
         elif not world.plan.finished:
             due = world.plan.next_due()
             assert due is not None, "nothing runs, nothing is due, and the execution is not finished"
@@ -109,8 +111,8 @@ def test_a_failed_need_skips_exactly_what_hangs_on_it(rules, data):
         if not world.running:
             world.now = world.plan.next_due()
             continue
-        task = world.running.pop()
-        world.write(world.plan.ended(task, fate[task], None, world.now))
+        task, number = world.running.pop()
+        world.write(world.plan.ended(task, number, fate[task], None, world.now))
     expected = {}
     for task, rule in rules.items():  # needs come earlier in the order
         blocked = any(
@@ -137,7 +139,7 @@ def test_resume_runs_no_finished_task_again_and_goes_on_counting(rules, data):
     while not world.plan.finished:
         world.take(8)
         while world.running:
-            world.write(world.plan.ended(world.running.pop(), TaskState.SUCCESS, None, world.now))
+            world.write(world.plan.ended(*world.running.pop(), TaskState.SUCCESS, None, world.now))
     for task, row in kept.items():
         stays = row.state is TaskState.SUCCESS or (row.state is TaskState.FAILED and rules[task].continue_on_error)
         assert ([] if stays else [row.attempts + 1]) == world.started[task]
@@ -147,10 +149,10 @@ def test_resume_runs_no_finished_task_again_and_goes_on_counting(rules, data):
 def test_backoff_doubles_up_to_its_limit():
     world = World({"a": TaskRule(retries=4, backoff=2, max_backoff=5)})
     delays = []
-    for _ in range(4):
+    for number in range(1, 5):
         world.take(1)
         world.running.clear()
-        (change,) = world.plan.ended("a", TaskState.FAILED, "exit-code", world.now)
+        (change,) = world.plan.ended("a", number, TaskState.FAILED, "exit-code", world.now)
         delays.append((change.not_before - world.now) / MICROSECONDS)
         assert world.take(1) == []  # not before it is due
         world.now = change.not_before
@@ -161,6 +163,6 @@ def test_ten_thousand_tasks_in_a_chain_are_skipped_without_recursion():
     rules = {"t0": TaskRule()} | {f"t{n}": TaskRule(needs=(f"t{n - 1}",)) for n in range(1, 10_000)}
     world = World(rules)
     world.take(1)
-    changes = world.plan.ended("t0", TaskState.FAILED, "exit-code", 0)
+    changes = world.plan.ended("t0", 1, TaskState.FAILED, "exit-code", 0)
     assert 10_000 == len(changes)
     assert world.plan.finished

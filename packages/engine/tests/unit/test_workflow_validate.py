@@ -187,7 +187,7 @@ def test_a_valid_workflow_has_no_problems():
             1,
             "trigger",
             "unknown key 'trigger'",
-            "known keys: apiVersion, id, description, inputs, vars, secrets, passEnv, timeout, tasks",
+            "known keys: apiVersion, id, description, inputs, vars, secrets, passEnv, timeout, concurrency, tasks, onFailure",
         ),
         (
             "id: w\ntasks: [{id: a, type: core/open.do, need: [b]}]",
@@ -198,12 +198,12 @@ def test_a_valid_workflow_has_no_problems():
             "did you mean 'needs'?",
         ),
         (
-            "id: w\ntasks: [{id: a, type: core/open.do, forEach: [b]}]",
+            "id: w\ntasks: [{id: a, type: core/open.do, repeat: [b]}]",
             2,
             37,
-            "tasks[0].forEach",
-            "unknown key 'forEach'",
-            "known keys: id, type, description, inputs, needs, env, retry, timeout, continueOnError",
+            "tasks[0].repeat",
+            "unknown key 'repeat'",
+            "known keys: id, type, description, inputs, needs, env, when, forEach, maxParallel, retry, timeout, continueOnError",
         ),
         (
             "id: w\ntasks: [{id: a, type: core/open.do, needs: b}]",
@@ -584,7 +584,11 @@ HEAD = "id: w\ninputs: {day: {}}\nvars: {url: x}\nsecrets: [API_TOKEN]\npassEnv:
         ("tasks.c.output", "task 'c' may not have ended when 'b' starts", "add it to this task: needs: [a, c]"),
         ("tasks.a.outputs", "task 'a' has no 'outputs'", "did you mean 'output'? if not, it has: output"),
         ("tasks", "'tasks' needs the id of a task", "write tasks.ID.output, one task at a time"),
-        ("foo.bar", "unknown name 'foo'", "a name is one of: env, execution, inputs, secrets, tasks, vars"),
+        (
+            "foo.bar",
+            "unknown name 'foo'",
+            "a name is one of: env, execution, index, inputs, item, secrets, tasks, vars",
+        ),
         ("inputs.day | uper", "unknown filter 'uper'", "did you mean 'upper'?"),
         ("inputs.day()", "calls are not allowed", "use a filter: value | name"),
         ("inputs.day | ", "unexpected end of template, expected 'name'", "to write '{{' itself, type '{{{{'"),
@@ -651,7 +655,7 @@ def test_a_text_full_of_broken_expressions_is_given_up():
 )
 def test_templates_stand_in_the_inputs_and_the_env_of_tasks_only(text, line, column, trail):
     found = only(f"id: w\n{text}\ntasks: [{{id: a, type: core/open.do}}]")
-    hint = "templates stand in the inputs and the env of a task"
+    hint = "templates stand in the inputs, the env, the when and the forEach of a task"
     assert (line, column, trail, "a template is not allowed here", hint) == found
 
 
@@ -759,3 +763,97 @@ def test_among_very_many_names_only_the_same_in_other_letters_is_found():
     names = [f"task-{number}" for number in range(5000)]
     assert "did you mean 'task-7'?" == nearest("Task_7", names)
     assert nearest("tsk-7", names) is None
+
+
+# -- conditions, lists, failures, concurrency --------------------------------------------------------------------
+
+
+DECIDED = """\
+id: w
+secrets: [TOKEN]
+inputs: {day: {default: mon}}
+concurrency: CONCURRENCY
+tasks:
+- {id: a, type: core/open.do, retry: {max: 1, jitter: JITTER}}
+- id: b
+  type: core/open.do
+  needs: [a]
+  when: WHEN
+  forEach: EACH
+  maxParallel: 2
+  inputs: {x: "{{ item.name }} {{ index }} {{ secrets.TOKEN }}"}
+onFailure:
+- {id: tell, type: core/open.do, inputs: {x: "{{ tasks.b.output }} {{ execution.failed | length }}"}}
+- {id: more, type: core/open.do, needs: [tell]}
+"""
+
+
+def decided(concurrency="1", jitter="true", when='"{{ inputs.day == 1 }}"', each='"{{ tasks.a.output }}"', extra=""):
+    text = DECIDED.replace("CONCURRENCY", concurrency).replace("JITTER", jitter)
+    return text.replace("WHEN", when).replace("EACH", each) + extra
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"concurrency": "{max: 2, onBusy: fail}", "jitter": "0.5", "when": "false", "each": "[1, '{{ inputs.day }}']"},
+        {"when": '" {{ not (inputs.day == 1) }} "', "each": "[]", "jitter": "false"},
+    ],
+)
+def test_what_decides_about_tasks_is_valid_in_all_its_forms(changes):
+    workflow, found = check(decided(**changes))
+    assert () == found
+    assert ["a", "b", "tell", "more"] == [task.id for task in workflow.all_tasks]
+    copy = type(workflow).model_validate_json(workflow.model_dump_json(by_alias=True, exclude_unset=True))
+    assert workflow == copy
+
+
+@pytest.mark.parametrize(
+    ("changes", "trail", "message"),
+    [
+        (
+            {"when": "'{{ inputs.day }} == mon'"},
+            "tasks[1].when",
+            "expected one expression and nothing beside it",
+        ),
+        ({"each": "'{{ vars.x }} and'"}, "tasks[1].forEach", "expected one expression and nothing beside it"),
+        ({"when": "mon"}, "tasks[1].when", None),
+        ({"when": "3"}, "tasks[1].when", None),
+        ({"when": '"{{ secrets.TOKEN }}"'}, "tasks[1].when", "'secrets' is not available here"),
+        ({"when": '"{{ item }}"'}, "tasks[1].when", "'item' is not available here"),
+        ({"each": '"{{ secrets.TOKEN }}"'}, "tasks[1].forEach", "'secrets' is not available here"),
+        ({"each": "[x, '{{ secrets.TOKEN }}']"}, "tasks[1].forEach[1]", "'secrets' is not available here"),
+        ({"each": "a"}, "tasks[1].forEach", None),
+        ({"each": "{a: 1}"}, "tasks[1].forEach", None),
+        ({"jitter": "1.5"}, "tasks[0].retry.jitter", None),
+        ({"jitter": "much"}, "tasks[0].retry.jitter", None),
+        ({"concurrency": "0"}, "concurrency", "expected at least 1, got 0"),
+        ({"concurrency": "many"}, "concurrency", None),
+        ({"extra": "- {id: x, type: core/open.do, needs: [a]}"}, "onFailure[2].needs[0]", None),
+        ({"extra": "- {id: a, type: core/open.do}"}, "onFailure[2].id", "task id 'a' is repeated"),
+        ({"extra": "- {id: x, type: core/open.do, maxParallel: 2}"}, "onFailure[2].maxParallel", None),
+        ({"extra": "- {id: x, type: core/open.do, needs: [x]}"}, "onFailure[2].needs[0]", "task 'x' needs itself"),
+        ({"extra": "- {id: x, type: core/none.do}"}, "onFailure[2].type", "unknown action 'core/none.do'"),
+    ],
+)
+def test_what_decides_about_tasks_is_refused_where_it_can_mean_nothing(changes, trail, message):
+    found = problems(decided(**changes))
+    assert trail in [each[2] for each in found], found
+    if message is not None:
+        assert message in [each[3] for each in found]
+
+
+def test_items_and_failures_are_named_only_where_there_are_some():
+    text = """\
+id: w
+tasks:
+- {id: a, type: core/open.do, inputs: {x: "{{ item }}"}}
+- {id: b, type: core/open.do, needs: [tell], inputs: {x: "{{ execution.failed }}", y: "{{ tasks.tell.output }}"}}
+onFailure: [{id: tell, type: core/open.do}]
+"""
+    assert [
+        ("tasks[0].inputs.x", "'item' is not available here"),
+        ("tasks[1].needs[0]", "task 'tell' is in onFailure, which runs after all others"),
+        ("tasks[1].inputs.x", "execution has no 'failed'"),
+    ] == [each[2:] for each in problems(text)]

@@ -39,7 +39,7 @@ BRACES = "to write '{{' itself, type '{{{{'"
         (
             "{{ API_TOKEN }}",
             "unknown name 'API_TOKEN'",
-            "a name is one of: env, execution, inputs, secrets, tasks, vars",
+            "a name is one of: env, execution, index, inputs, item, secrets, tasks, vars",
         ),
         ("{{ secret.API_TOKEN }}", "unknown name 'secret'", "did you mean 'secrets'?"),
         ("{{ inputs.a | uper }}", "unknown filter 'uper'", "did you mean 'upper'?"),

@@ -406,7 +406,7 @@ def test_a_root_outside_the_context_is_an_error():
 
 
 def test_the_roots_are_named():
-    assert ("secrets", "inputs", "vars", "tasks", "env", "execution") == ROOTS
+    assert ("secrets", "inputs", "vars", "tasks", "env", "execution", "item", "index") == ROOTS
 
 
 def test_values_without_templates_never_load_jinja():

@@ -1,8 +1,9 @@
 """`workflow execution`: what ran, how it went, what it printed. All of it is masked already; no key is needed."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from autokestra.executions.records import Attempt, Execution, TaskRun
     from autokestra.executions.store import ExecutionStore
     from autokestra_secrets import OutputCipher
+
+CANCEL_SECONDS: Final = 10.0  # a task may use two of them to end, and its tree five
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -112,6 +115,7 @@ def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None: 
 
 @execution.command("resume")
 @click.argument("id_", metavar="ID")
+@click.option("--from", "from_task", metavar="TASK", help="Run this task and all that needs it again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
@@ -119,6 +123,7 @@ def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None: 
 @state_option
 def resume(
     id_: str,
+    from_task: str | None,
     max_parallel: int | None,
     as_json: bool,  # noqa: FBT001  # click calls by name
     quiet: bool,  # noqa: FBT001
@@ -127,7 +132,8 @@ def resume(
 ) -> int:
     """Run what had not finished in an execution that was killed, interrupted or failed.
 
-    Tasks that succeeded are not run again. The workflow is the one that was started, not what the file says now.
+    Tasks that succeeded are not run again, unless --from says so. The workflow is the one that was started, not what
+    the file says now.
     """
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
@@ -135,7 +141,7 @@ def resume(
     app = App(store=store, state=state, notify=say)
     with _found(state) as executions:
         row = executions.execution(id_)
-    if row.state == "SUCCESS":
+    if row.state == "SUCCESS" and from_task is None:
         console.notice(f"execution '{row.id}' is done: there is nothing to resume")
         return 0
     with (
@@ -144,7 +150,46 @@ def resume(
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
-        return exit_code(engine.resume(row.id), received)
+        return exit_code(engine.resume(row.id, from_task=from_task), received)
+
+
+@execution.command("cancel")
+@click.argument("id_", metavar="ID")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing when it is done.")
+@state_option
+def cancel(id_: str, quiet: bool, state: str | None) -> int:  # noqa: FBT001  # click calls by name
+    """Stop an execution that is under way, here or in another terminal.
+
+    Its running tasks are terminated within a second, nothing new starts, and `workflow run` ends with exit code 10.
+    One whose process is gone becomes CANCELLED; one that has ended stays as it is.
+    """
+    from autokestra.app import now  # noqa: PLC0415
+    from autokestra.executions.cancel import Cancelled  # noqa: PLC0415
+    from autokestra.executions.cancel import cancel as cancel_row  # noqa: PLC0415
+
+    with _found(state) as store:
+        row = store.execution(id_)
+        done = cancel_row(store, row.id, now=now())
+        if done is Cancelled.ENDED:
+            console.notice(f"execution {row.id} has ended already: {row.state.value}")
+            return 0
+        row = _awaited(store, row.id)
+    if not row.state.ended:
+        console.warn(
+            f"execution {row.id} was asked to stop and has not ended yet",
+            hint=f"look at it with: workflow execution show {row.id}",
+        )
+    elif not quiet:
+        console.notice(f"execution {row.id} is {row.state.value}")
+    return 0
+
+
+def _awaited(store: "ExecutionStore", id_: str) -> "Execution":
+    """Return the execution when it has ended, or as it is when that takes too long."""
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while not (row := store.execution(id_)).state.ended and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return row
 
 
 @contextmanager
@@ -206,7 +251,7 @@ def _why(run: "TaskRun", last: "dict[str, Attempt]") -> str:
     attempt = last.get(run.task_id)
     if run.state.value == "SUCCESS":
         return ""
-    message = attempt.message if attempt and attempt.message else None
+    message = run.message or (attempt.message if attempt else None)
     return message.splitlines()[0] if message else run.reason or ""
 
 

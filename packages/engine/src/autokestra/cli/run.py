@@ -265,5 +265,7 @@ def _dry_run(loaded: "LoadedWorkflow", app: "App") -> int:
     for task in workflow.tasks:
         needs = f" after {', '.join(task.needs)}" if task.needs else ""
         console.out(f"task {task.id}: {task.type}{needs}")
+    for task in workflow.on_failure:
+        console.out(f"on failure {task.id}: {task.type}")
     console.notice("nothing was run")
     return 0

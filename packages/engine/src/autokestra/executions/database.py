@@ -32,7 +32,8 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
             connection.row_factory = sqlite3.Row
             _refuse_others(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
-            # FULL: an attempt that was acknowledged survives a power cut, not only a kill.
+            # FULL: what was acknowledged survives a power cut, not only a kill. `commits` says which commits may
+            # do with less.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 Stream = Literal["stdout", "stderr", "system"]
+AttemptKey = tuple[str, str, int]  # execution, task, number
 Masked = Mapping[str, Mapping[str, Mapping[str, int]]]  # task -> secret name -> form -> times in the task's log
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
@@ -33,7 +34,10 @@ class ExecutionState(StrEnum):
 
 
 class TaskState(StrEnum):
-    """Where a task run stands. WAITING has a reason: dependency, backoff; SKIPPED: upstream."""
+    """Where a task run stands.
+
+    WAITING has a reason: dependency, backoff, concurrency; so has SKIPPED: upstream, condition, no-failure, removed.
+    """
 
     WAITING = "WAITING"
     PENDING = "PENDING"
@@ -95,7 +99,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRun:
-    """One task of an execution."""
+    """One task of an execution, or one item of a task with `forEach`: then `task_id` is `parent[item]`."""
 
     execution_id: str
     task_id: str
@@ -106,6 +110,10 @@ class TaskRun:
     not_before: int | None
     started_at: int | None
     finished_at: int | None
+    parent: str | None = None
+    item: int | None = None  # from 0
+    message: str | None = None  # why it ended badly where no attempt can say it
+    items: int | None = None  # of the task itself: how many there are, once that is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +122,15 @@ class StoredOutput:
 
     sealed: bytes | None = None
     clear: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemList:
+    """The list over which a task runs, as it is kept: how many items, and the list at rest."""
+
+    task: str
+    count: int
+    stored: StoredOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +149,19 @@ class Attempt:
     claimed_at: int | None
     finished_at: int | None
     shown: StoredOutput
+    lease_until: int | None = None  # until when its worker is taken to be alive, in CLOCK_BOOTTIME
 
     @property
     def id(self) -> str:
         """`execution/task/n`."""
         return attempt_id(self.execution_id, self.task_id, self.number)
+
+    @property
+    def lease(self) -> Lease | None:
+        """Who runs it and until when it is taken to be alive; None before it is claimed."""
+        if self.owner is None or self.lease_until is None:
+            return None
+        return Lease(owner=self.owner, until=self.lease_until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

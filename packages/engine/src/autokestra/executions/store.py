@@ -10,18 +10,23 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
 from autokestra.errors import ExecutionNotFoundError, StateFormatError
+from autokestra.executions.commits import GroupCommit
 from autokestra.executions.database import explain, open_database
+from autokestra.executions.lease import is_dead
 from autokestra.executions.plan import Change, Start
 from autokestra.executions.records import (
     Attempt,
+    AttemptKey,
     AttemptState,
     Execution,
     ExecutionState,
+    ItemList,
     Lease,
     LogLine,
     Masked,
@@ -31,6 +36,7 @@ from autokestra.executions.records import (
 )
 
 LATEST: Final = "latest"
+_LOG_COLUMNS: Final = attrgetter("execution_id", "task_id", "attempt", "sequence", "time", "stream", "level", "message")
 _SQL: Final = Path(__file__).parent / "sql" / "common"
 
 
@@ -43,6 +49,7 @@ class ExecutionStore:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._commits = GroupCommit(self._reading)
         self._sql = _statements()
         self.path = path
 
@@ -91,22 +98,45 @@ class ExecutionStore:
         with self._transaction() as db:
             self._sql.start_execution(db, id=execution, now=now)
 
+    def admit(self, execution: Execution, *, most: int, now: int) -> list[str]:
+        """Set the execution RUNNING if fewer than `most` others of its workflow are under way.
+
+        Returns the ids of those it has to wait for: running ones, and older ones that wait too. Those whose process is
+        gone do not count.
+        """
+        with self._transaction() as db:
+            ahead = [
+                row["id"]
+                for row in self._sql.select_under_way(db, workflow_id=execution.workflow_id, id=execution.id)
+                if row["lease_owner"] is not None
+                and not is_dead(Lease(owner=row["lease_owner"], until=row["lease_until"]))
+                and (row["state"] == "RUNNING" or (row["created_at"], row["id"]) < (execution.created_at, execution.id))
+            ]
+            if len(ahead) < most:
+                self._sql.start_execution(db, id=execution.id, now=now)
+                return []
+            self._sql.hold_execution(db, id=execution.id)
+            self._sql.hold_task_runs(db, id=execution.id)
+            return ahead
+
     def end(
         self,
         execution: str,
         state: ExecutionState,
         *,
+        owner: str | None,
         now: int,
         reason: str | None = None,
         message: str | None = None,
         secrets_used: Mapping[str, str] | None = None,
         masked: Masked | None = None,
-    ) -> None:
-        """Set how the execution ended and give up its lease; one that has ended already stays as it is."""
+    ) -> bool:
+        """Set how the execution ended and give up `owner`'s lease; False where it is not `owner`'s, or has ended."""
         with self._transaction() as db:
-            self._sql.end_execution(
+            ended = self._sql.end_execution(
                 db,
                 id=execution,
+                owner=owner or "",
                 state=state.value,
                 reason=reason,
                 message=message,
@@ -114,6 +144,20 @@ class ExecutionStore:
                 secrets_used=_to_json(secrets_used or {}),
                 masked=_to_json(masked or {}),
             )
+            if ended:
+                self._sql.close_items(db, id=execution, now=now)
+                self._sql.delete_cancel(db, id=execution)
+            return bool(ended)
+
+    def request_cancel(self, execution: str, now: int) -> bool:
+        """Ask for the end of an execution that is under way; False when that was asked before, or it has ended."""
+        with self._transaction() as db:
+            return bool(self._sql.insert_cancel(db, id=execution, now=now))
+
+    def cancel_requested(self, execution: str) -> bool:
+        """Whether somebody asked for the end of the execution."""
+        with self._reading() as db:
+            return self._sql.select_cancel(db, id=execution) is not None
 
     def renew(self, execution: str, lease: Lease) -> bool:
         """Move the end of our lease; False when it is no longer ours."""
@@ -121,7 +165,11 @@ class ExecutionStore:
             return bool(self._sql.renew_lease(db, id=execution, owner=lease.owner, until=lease.until))
 
     def take_over(self, execution: str, old: Lease | None, new: Lease, now: int) -> bool:
-        """Take the lease that was seen as `old`; of several callers one gets True, and attempts under way are LOST."""
+        """Take the lease that was seen as `old`; of several callers one gets True.
+
+        Attempts under way are LOST; a task whose attempt has ended well has succeeded, whether or not its coordinator
+        lived to see it. An earlier cancel no longer counts.
+        """
         with self._transaction() as db:
             taken = self._sql.take_lease(
                 db,
@@ -133,6 +181,8 @@ class ExecutionStore:
             )
             if taken:
                 self._sql.lose_attempts(db, execution_id=execution, now=now)
+                self._sql.settle_task_runs(db, execution_id=execution)
+                self._sql.delete_cancel(db, id=execution)
             return bool(taken)
 
     def execution(self, execution: str) -> Execution:
@@ -156,34 +206,73 @@ class ExecutionStore:
 
     # --- task runs
 
-    def change_tasks(self, execution: str, changes: Iterable[Change], now: int) -> None:
-        """Write what the plan decided, in one transaction."""
-        rows = [
+    def advance(
+        self,
+        execution: str,
+        *,
+        owner: str | None,
+        now: int,
+        changes: Sequence[Change] = (),
+        starts: Sequence[Start] = (),
+        lists: Sequence[ItemList] = (),
+    ) -> bool:
+        """Write all that a coordinator has decided at one moment, in one transaction; False when it is not `owner`.
+
+        The attempts of `starts` are committed by this, so that they may be submitted; their task runs are RUNNING.
+        `lists` are the lists of tasks that run once for each item; `changes` then make the rows of these.
+        """
+        runs = [
             {
                 "execution_id": execution,
                 "task_id": change.task,
                 "state": change.state.value,
                 "reason": change.reason,
+                "message": change.message,
                 "not_before": change.not_before,
-                "started_at": None,
+                "started_at": now if change.state is TaskState.RUNNING else None,
                 "finished_at": now if change.state.ended else None,
             }
             for change in changes
+            if change.item is None
         ]
-        if rows:
-            with self._transaction() as db:
-                self._sql.change_task_run(db, rows)
+        key = {"execution_id": execution}
+        items = [
+            {
+                **key,
+                "task_id": change.task,
+                "parent": change.parent,
+                "item": change.item,
+                "state": change.state.value,
+                "reason": change.reason,
+            }
+            for change in changes
+            if change.item is not None
+        ]
+        attempts = [{**key, "task_id": each.task, "number": each.number, "created_at": now} for each in starts]
+        started = [{**key, "task_id": each.task, "attempts": each.number, "started_at": now} for each in starts]
 
-    def begin_attempts(self, execution: str, starts: Iterable[Start], now: int) -> None:
-        """Commit attempts before they are submitted; their task runs are RUNNING from here on."""
-        attempts, runs = [], []
-        for start in starts:
-            key = {"execution_id": execution, "task_id": start.task}
-            attempts.append({**key, "number": start.number, "created_at": now})
-            runs.append({**key, "attempts": start.number, "started_at": now})
-        with self._transaction() as db:
-            self._sql.insert_attempt(db, attempts)
-            self._sql.start_task_run(db, runs)
+        def advanced(db: sqlite3.Connection) -> bool:
+            if self._sql.is_coordinator(db, id=execution, owner=owner or "") is None:
+                return False
+            for each in lists:
+                self._sql.update_item_list(
+                    db,
+                    execution_id=execution,
+                    task_id=each.task,
+                    items=each.count,
+                    sealed=each.stored.sealed,
+                    clear=each.stored.clear,
+                )
+            if items:  # first, since one may be skipped by the same decision that has made it
+                self._sql.upsert_item_run(db, items)
+            if runs:
+                self._sql.change_task_run(db, runs)
+            if attempts:
+                self._sql.insert_attempt(db, attempts)
+                self._sql.start_task_run(db, started)
+            return True
+
+        return self._commits.run(advanced, durable=False)
 
     def task_runs(self, execution: str) -> list[TaskRun]:
         """Return the task runs in the order of the document."""
@@ -195,12 +284,38 @@ class ExecutionStore:
 
     # --- attempts
 
-    def claim(self, execution: str, task: str, number: int, *, owner: str, now: int) -> bool:
-        """Claim an attempt for `owner`; False when somebody has it already."""
-        with self._transaction() as db:
-            return bool(
-                self._sql.claim_attempt(db, execution_id=execution, task_id=task, number=number, owner=owner, now=now)
+    def claim(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
+        """Claim an attempt for the owner of `lease`; False when somebody has it already."""
+        row = {"execution_id": execution, "task_id": task, "number": number}
+        return bool(
+            self._commits.run(
+                lambda db: self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now),
+                durable=False,
             )
+        )
+
+    def beat(self, lease: Lease) -> set[AttemptKey]:
+        """Move the end of the leases of all attempts that the owner of `lease` runs; return these attempts."""
+
+        def renewed(db: sqlite3.Connection) -> set[AttemptKey]:
+            self._sql.renew_attempts(db, owner=lease.owner, until=lease.until)
+            return {tuple(row) for row in self._sql.select_attempts_of_owner(db, owner=lease.owner)}
+
+        return self._commits.run(renewed, durable=False)
+
+    def cancelled_attempts(self, owner: str) -> set[AttemptKey]:
+        """Return the attempts that `owner` runs and somebody has asked to stop."""
+        with self._reading() as db:
+            return {tuple(row) for row in self._sql.select_cancelled_of_owner(db, owner=owner)}
+
+    def lose(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
+        """Give up an attempt whose worker was last seen with `lease`; False when it has been heard of since."""
+        row = {"execution_id": execution, "task_id": task, "number": number}
+        return bool(
+            self._commits.run(
+                lambda db: self._sql.lose_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)
+            )
+        )
 
     def end_attempt(
         self,
@@ -218,25 +333,22 @@ class ExecutionStore:
         shown: StoredOutput | None = None,
     ) -> bool:
         """Write how a claimed attempt ended, with its output; False when it is not (or no longer) `owner`'s."""
-        with self._transaction() as db:
-            return bool(
-                self._sql.end_attempt(
-                    db,
-                    execution_id=execution,
-                    task_id=task,
-                    number=number,
-                    owner=owner,
-                    state=state.value,
-                    reason=reason,
-                    message=message,
-                    exit_code=exit_code,
-                    now=now,
-                    sealed=output.sealed if output else None,
-                    clear=output.clear if output else None,
-                    shown_sealed=shown.sealed if shown else None,
-                    shown_clear=shown.clear if shown else None,
-                )
-            )
+        row = {
+            "execution_id": execution,
+            "task_id": task,
+            "number": number,
+            "owner": owner,
+            "state": state.value,
+            "reason": reason,
+            "message": message,
+            "exit_code": exit_code,
+            "now": now,
+            "sealed": output.sealed if output else None,
+            "clear": output.clear if output else None,
+            "shown_sealed": shown.sealed if shown else None,
+            "shown_clear": shown.clear if shown else None,
+        }
+        return bool(self._commits.run(lambda db: self._sql.end_attempt(db, **row)))
 
     def attempt(self, execution: str, task: str, number: int) -> Attempt:
         """Return one attempt. Raises ExecutionNotFoundError."""
@@ -257,25 +369,39 @@ class ExecutionStore:
             row = self._sql.select_output(db, execution_id=execution, task_id=task)
         return None if row is None else (row["number"], StoredOutput(sealed=row["sealed"], clear=row["clear"]))
 
+    def item_outputs(self, execution: str, task: str) -> list[tuple[int, int | None, StoredOutput]] | None:
+        """Return item, number of the successful attempt (or None) and its output, in order; None if it has no list."""
+        with self._reading() as db:
+            found = self._sql.select_item_list(db, execution_id=execution, task_id=task)
+            if found is None or found["items"] is None:
+                return None
+            rows = self._sql.select_item_outputs(db, execution_id=execution, parent=task)
+            return [
+                (row["item"], row["number"], StoredOutput(sealed=row["sealed"], clear=row["clear"])) for row in rows
+            ]
+
+    def item_list(self, execution: str, task: str) -> ItemList | None:
+        """Return the list over which a task runs; None where it has none, or none yet."""
+        with self._reading() as db:
+            row = self._sql.select_item_list(db, execution_id=execution, task_id=task)
+        if row is None or row["items"] is None:
+            return None
+        stored = StoredOutput(sealed=row["sealed"], clear=row["clear"])
+        return ItemList(task=task, count=row["items"], stored=stored)
+
+    def forget_items(self, execution: str, tasks: Iterable[str]) -> None:
+        """Make tasks run for each item of a new list, when they run again; attempts and logs of the old ones stay."""
+        with self._transaction() as db:
+            for task in tasks:
+                self._sql.reset_item_list(db, execution_id=execution, task_id=task)
+                self._sql.reset_items(db, execution_id=execution, parent=task)
+
     # --- logs
 
     def append_log(self, lines: Iterable[LogLine]) -> None:
         """Write a batch of masked lines in one transaction."""
-        rows = [
-            {
-                "execution_id": line.execution_id,
-                "task_id": line.task_id,
-                "attempt": line.attempt,
-                "sequence": line.sequence,
-                "time": line.time,
-                "stream": line.stream,
-                "level": line.level,
-                "message": line.message,
-            }
-            for line in lines
-        ]
-        with self._transaction() as db:
-            self._sql.insert_log_line(db, rows)
+        rows = list(map(_LOG_COLUMNS, lines))
+        self._commits.run(lambda db: self._sql.insert_log_line(db, rows), durable=False)
 
     def log_lines(self, execution: str, *, task: str | None = None) -> list[LogLine]:
         """Return the log of an execution, or of one of its tasks, in order."""
@@ -289,6 +415,7 @@ class ExecutionStore:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._reading() as db:
+            self._commits.wait_for_the_disk(db, wanted=True)
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db

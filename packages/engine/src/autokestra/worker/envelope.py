@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
 from autokestra.errors import AutokestraError
@@ -33,6 +33,9 @@ class Envelope:
     variables: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)  # the execution's inputs
     parents: tuple[str, ...] = ()  # tasks whose outputs may be read
+    parent: str | None = None  # of an item: the task that runs for each of them
+    item: int | None = None  # which one, from 0; its value is read where it is used
+    failed: tuple[str, ...] = ()  # of what runs after a failure: the tasks that did not succeed
 
     @property
     def id(self) -> str:
@@ -41,7 +44,9 @@ class Envelope:
 
     def to_json(self) -> str:
         """Return the text that travels."""
-        return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=False, separators=(",", ":"))
+        # Not `asdict`, which copies every value: they are plain data, and only read.
+        document = {"version": VERSION, **{name: getattr(self, name) for name in _NAMES}}
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -53,7 +58,9 @@ class Envelope:
                 f"envelope of version {version!r}, this worker knows {VERSION}",
                 hint="run the same version of autokestra on every machine",
             )
-        for name in ("secrets", "pass_env", "parents"):
-            document[name] = tuple(document[name])
-        known = {item.name for item in fields(cls)}
-        return cls(**{name: value for name, value in document.items() if name in known})
+        for name in ("secrets", "pass_env", "parents", "failed"):
+            document[name] = tuple(document.get(name, ()))
+        return cls(**{name: value for name, value in document.items() if name in _NAMES})
+
+
+_NAMES: Final = tuple(item.name for item in fields(Envelope))

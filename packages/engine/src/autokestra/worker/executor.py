@@ -13,22 +13,26 @@ from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from autokestra.actions.child import child_environment
-from autokestra.actions.protocol import Action, ActionContext, ActionError
+from autokestra.actions.protocol import Action, ActionContext, ActionError, Cancellation
 from autokestra.errors import AutokestraError
-from autokestra.executions.records import AttemptState, LogLine, StoredOutput
+from autokestra.executions.records import AttemptState, Lease, LogLine, StoredOutput
+from autokestra.worker.context import template_context
 from autokestra.worker.envelope import Envelope
-from autokestra.worker.outputs import OutputVault, to_json
+from autokestra.worker.heartbeat import RunningAttempts
+from autokestra.worker.outputs import OutputError, OutputVault, to_json
 from autokestra.worker.tasklog import IdleWatch, TaskLog
 from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, resolve_templates
+
+ELSEWHERE: Final = "ELSEWHERE"  # the answer when the attempt is not, or no longer, this worker's
 
 
 class AttemptRows(Protocol):
     """The rows that a worker writes itself."""
 
-    def claim(self, execution: str, task: str, number: int, *, owner: str, now: int) -> bool:
+    def claim(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
         """Claim the attempt by compare-and-set."""
         ...
 
@@ -137,8 +141,8 @@ class WorkflowTaskExecutor:
         outputs: OutputVault,
         logs: LogSink,
         maskers: ExecutionMaskers,
+        running: RunningAttempts,
         environ: Mapping[str, str],
-        owner: str,
         clock: Callable[[], int],
     ) -> None:
         self._resolver = resolver
@@ -148,10 +152,8 @@ class WorkflowTaskExecutor:
         self._logs = logs
         self._maskers = maskers
         self._environ = environ
-        self._owner = owner
+        self._running = running
         self._clock = clock
-        self._lock = threading.Lock()
-        self._cancelled: dict[str, threading.Event] = {}
         self._idle = IdleWatch()
 
     def execute(self, envelope: str) -> str:
@@ -160,8 +162,10 @@ class WorkflowTaskExecutor:
         Raises only when the rows cannot be written (state database gone): what a task does wrong is a state.
         """
         job = Envelope.from_json(envelope)
-        if not self._rows.claim(job.execution_id, job.task_id, job.attempt, owner=self._owner, now=self._clock()):
-            return json.dumps({"attempt": job.id, "state": "ELSEWHERE"})
+        key = (job.execution_id, job.task_id, job.attempt)
+        lease = self._running.lease()
+        if not self._rows.claim(*key, lease=lease, now=self._clock()):
+            return json.dumps({"attempt": job.id, "state": ELSEWHERE})
         masker = self._maskers.of(job.execution_id)
         own = masker.child()  # what this task registers for itself stays with it
         log = TaskLog(
@@ -172,18 +176,19 @@ class WorkflowTaskExecutor:
             attempt=job.attempt,
             clock=self._clock,
         )
-        with self._idle.over(log):
-            ending = self._guarded(job, masker, own, log)
-        log.close()  # first what the task printed, then what became of it
-        if ending.message and ending.state is not AttemptState.CANCELLED:
-            log.message(ending.message, "error")
-        self._logs.drain()  # a task run that is finished has its whole log
-        self._maskers.note_masked(job.execution_id, job.task_id, own.counts)
-        self._rows.end_attempt(
-            job.execution_id,
-            job.task_id,
-            job.attempt,
-            owner=self._owner,
+        with self._running.over(key) as cancelled:
+            with self._idle.over(log):
+                ending = self._guarded(job, masker, own, log, cancelled)
+            log.close()  # first what the task printed, then what became of it
+            if self._running.was_given_up(key):
+                log.message("this worker was not heard of in time, and the attempt was given up", "error")
+            elif ending.message and ending.state is not AttemptState.CANCELLED:
+                log.message(ending.message, "error")
+            self._logs.drain()  # a task run that is finished has its whole log
+        self._maskers.note_masked(job.execution_id, job.parent or job.task_id, own.counts)
+        ended = self._rows.end_attempt(
+            *key,
+            owner=lease.owner,
             state=ending.state,
             now=self._clock(),
             reason=ending.reason,
@@ -192,26 +197,23 @@ class WorkflowTaskExecutor:
             output=self._kept(job, ending),
             shown=self._shown(job, ending, own),
         )
-        return json.dumps({"attempt": job.id, "state": ending.state.value})
+        return json.dumps({"attempt": job.id, "state": ending.state.value if ended else ELSEWHERE})
 
-    def cancel(self, execution: str) -> None:
-        """Stop what runs of `execution`: children are terminated, then killed."""
-        self._cancellation(execution).set()
+    def cancel(self, execution: str, task: str, number: int) -> None:
+        """Stop one attempt: its child is terminated, then killed. One that has not started yet will not."""
+        self._running.cancel((execution, task, number))
 
     def forget(self, execution: str) -> None:
         """Drop everything that is kept in memory for an execution that is over."""
-        with self._lock:
-            self._cancelled.pop(execution, None)
+        self._running.forget(execution)
         self._outputs.forget(execution)
         self._maskers.drop(execution)
 
-    def _cancellation(self, execution: str) -> threading.Event:
-        with self._lock:
-            return self._cancelled.setdefault(execution, threading.Event())
-
-    def _guarded(self, job: Envelope, masker: SecretMasker, own: SecretMasker, log: TaskLog) -> _Ending:
+    def _guarded(
+        self, job: Envelope, masker: SecretMasker, own: SecretMasker, log: TaskLog, cancelled: Cancellation
+    ) -> _Ending:
         try:
-            return self._run(job, masker, own, log)
+            return self._run(job, masker, own, log, cancelled)
         except ActionError as error:
             state = AttemptState.CANCELLED if error.reason == "cancelled" else AttemptState.FAILED
             partial = None if error.output is None else to_json(error.output)
@@ -229,9 +231,10 @@ class WorkflowTaskExecutor:
                 message=f"the action failed unexpectedly: {type(error).__name__}: {error}",
             )
 
-    def _run(self, job: Envelope, masker: SecretMasker, own: SecretMasker, log: TaskLog) -> _Ending:
+    def _run(
+        self, job: Envelope, masker: SecretMasker, own: SecretMasker, log: TaskLog, cancelled: Cancellation
+    ) -> _Ending:
         deadline = None if job.timeout is None else time.monotonic() + job.timeout
-        cancelled = self._cancellation(job.execution_id)
         if cancelled.is_set():
             return _Ending(state=AttemptState.CANCELLED, reason="cancelled", message="cancelled before it started")
         action = self._actions[job.type]
@@ -271,31 +274,29 @@ class WorkflowTaskExecutor:
         )
 
     def _resolve(self, job: Envelope, scope: SecretScope, masker: SecretMasker) -> tuple[Any, dict[str, str]]:
-        context = {
-            "inputs": job.arguments,
-            "vars": job.variables,
-            "tasks": _LazyOutputs(self._outputs, job),
-            "env": {name: self._environ[name] for name in job.pass_env if name in self._environ},
-            "execution": {"id": job.execution_id},
-        }
+        if job.secrets:
+            self._outputs.guard(job.execution_id)
+        context = template_context(
+            execution=job.execution_id,
+            arguments=job.arguments,
+            variables=job.variables,
+            outputs=self._outputs,
+            parents=job.parents,
+            environ={name: self._environ[name] for name in job.pass_env if name in self._environ},
+            failed=job.failed,
+        )
+        if job.parent is not None and job.item is not None:
+            context |= {"item": self._item(job, job.parent, job.item), "index": job.item}
         inputs = resolve_templates(dict(job.inputs), scope=scope, context=context, masker=masker)
         env = resolve_templates(dict(job.env), scope=scope, context=context, masker=masker, as_text=True)
         return inputs, env
 
-
-class _LazyOutputs(dict[str, Any]):
-    """Task id -> {"output": …}; an output is read and opened when a template asks for it, and not before."""
-
-    def __init__(self, vault: OutputVault, job: Envelope) -> None:
-        super().__init__((parent, None) for parent in job.parents)
-        self._vault = vault
-        self._job = job
-
-    def __getitem__(self, task: str) -> Any:
-        if super().__getitem__(task) is None:
-            output = self._vault.read(self._job.execution_id, task, has_secrets=bool(self._job.secrets))
-            self[task] = {"output": output}
-        return super().__getitem__(task)
+    def _item(self, job: Envelope, parent: str, number: int) -> Any:
+        """Items do not travel: they may hold what a task made of a secret."""
+        items = self._outputs.items(job.execution_id, parent)
+        if items is None or number >= len(items):
+            raise OutputError(f"the items of task '{parent}' were only kept in memory and are gone")
+        return items[number]
 
 
 def _validated(action: Action, inputs: object) -> Any:

@@ -8,7 +8,8 @@ import json
 from typing import Any, Final, Protocol
 
 from autokestra.errors import AutokestraError
-from autokestra.executions.records import Attempt, StoredOutput
+from autokestra.executions.plan import item_id
+from autokestra.executions.records import Attempt, ItemList, StoredOutput
 from autokestra_secrets import OutputCipher
 
 MAX_OUTPUT_BYTES: Final = 10 << 20  # JSON, 10 MiB
@@ -25,6 +26,14 @@ class OutputRows(Protocol):
         """Return attempt number and stored output of the successful attempt."""
         ...
 
+    def item_outputs(self, execution: str, task: str) -> list[tuple[int, int | None, StoredOutput]] | None:
+        """Return item, attempt number and stored output for each item of a task that has a list."""
+        ...
+
+    def item_list(self, execution: str, task: str) -> ItemList | None:
+        """Return the list over which a task runs."""
+        ...
+
 
 class OutputVault:
     """Keeps and reads outputs; `cipher` is None when there is no data key."""
@@ -33,6 +42,8 @@ class OutputVault:
         self._rows = rows
         self._cipher = cipher
         self._memory: dict[tuple[str, str], str] = {}
+        self._guarded: set[str] = set()
+        self._lists: dict[tuple[str, str], list[Any]] = {}
 
     def keep(self, execution: str, task: str, number: int, text: str, *, has_secrets: bool) -> StoredOutput:
         """Return what may be written to the row for the output whose JSON is `text`."""
@@ -46,26 +57,79 @@ class OutputVault:
 
         Masked is not harmless: a task may hand on a token that it minted itself and told no masker of.
         """
-        return self._at_rest(text, _context(execution, task, number, shown=True), has_secrets=has_secrets)
+        return self._at_rest(text, _context(execution, task, number, kind="shown-output"), has_secrets=has_secrets)
 
     def _at_rest(self, text: str, context: tuple[str, ...], *, has_secrets: bool) -> StoredOutput:
         if self._cipher is not None:
             return StoredOutput(sealed=self._cipher.seal(text.encode(), context=context))
         return StoredOutput() if has_secrets else StoredOutput(clear=text)
 
-    def read(self, execution: str, task: str, *, has_secrets: bool) -> Any:
+    def guard(self, execution: str) -> None:
+        """Accept no output in clear of this execution, whose workflow declares secrets: none is ever written so."""
+        self._guarded.add(execution)
+
+    def read(self, execution: str, task: str) -> Any:
         """Return the output of `task`, None when the task has none (it failed and was allowed to).
 
-        `has_secrets`: whether the workflow declares any, as for `keep`; no path then accepts an output in clear.
-
-        Raises OutputError, and SecretsError when a sealed one does not open.
+        Of a task that ran for each item of a list it is the list of their outputs, with None for those that have
+        none. Raises OutputError, and SecretsError when a sealed one does not open.
         """
         found = self._rows.output(execution, task)
-        if found is None:
+        if found is not None:
+            return self._opened(execution, task, *found)
+        items = self._rows.item_outputs(execution, task)
+        if items is None:
             return None
-        number, stored = found
+        return [
+            None if number is None else self._opened(execution, item_id(task, item), number, stored)
+            for item, number, stored in items
+        ]
+
+    def has(self, execution: str, task: str) -> bool:
+        """Whether `read` would find the output of a task that succeeded."""
+        found = self._rows.output(execution, task)
+        if found is not None:
+            return self._is_there(execution, task, found[1])
+        items = self._rows.item_outputs(execution, task)
+        return items is not None and len(self._there(execution, task, items)) == len(items)
+
+    def kept_items(self, execution: str, task: str) -> frozenset[int]:
+        """Return the items of `task` whose outputs `read` would find."""
+        return self._there(execution, task, self._rows.item_outputs(execution, task) or [])
+
+    def keep_items(self, execution: str, task: str, items: list[Any], *, has_secrets: bool) -> ItemList:
+        """Return what may be written to the row for the list over which `task` runs. Raises OutputError."""
+        stored = self._at_rest(to_json(items), _context(execution, task, 0, kind="items"), has_secrets=has_secrets)
+        self._lists[execution, task] = items
+        return ItemList(task=task, count=len(items), stored=stored)
+
+    def items(self, execution: str, task: str) -> list[Any] | None:
+        """Return the list over which `task` runs, None where there is none yet or it was in memory only and is gone.
+
+        Raises SecretsError when a sealed one does not open.
+        """
+        if (execution, task) not in self._lists:
+            found = self._rows.item_list(execution, task)
+            if found is None:
+                return None
+            if found.stored.clear is not None:
+                self._lists[execution, task] = json.loads(found.stored.clear)
+            elif found.stored.sealed is not None and self._cipher is not None:
+                context = _context(execution, task, 0, kind="items")
+                self._lists[execution, task] = json.loads(self._cipher.open(found.stored.sealed, context=context))
+        return self._lists.get((execution, task))
+
+    def forget(self, execution: str) -> None:
+        """Drop what is kept in memory for an execution that is over."""
+        self._guarded.discard(execution)
+        for key in [key for key in self._memory if key[0] == execution]:
+            del self._memory[key]
+        for key in [key for key in self._lists if key[0] == execution]:
+            del self._lists[key]
+
+    def _opened(self, execution: str, task: str, number: int, stored: StoredOutput) -> Any:
         if stored.clear is not None:
-            if has_secrets:  # never written so: somebody else has
+            if execution in self._guarded:  # somebody else wrote it
                 raise OutputError(f"the output of task '{task}' is in clear where it must be sealed")
             return json.loads(stored.clear)
         if stored.sealed is not None:
@@ -77,22 +141,19 @@ class OutputVault:
         except KeyError:
             raise OutputError(f"the output of task '{task}' was only kept in memory and is gone") from None
 
-    def has(self, execution: str, task: str) -> bool:
-        """Whether `read` would find the output of a task that succeeded."""
-        found = self._rows.output(execution, task)
-        if found is None:
-            return False
-        stored = found[1]
+    def _is_there(self, execution: str, task: str, stored: StoredOutput) -> bool:
         return (
             stored.clear is not None
             or (stored.sealed is not None and self._cipher is not None)
             or (execution, task) in self._memory
         )
 
-    def forget(self, execution: str) -> None:
-        """Drop what is kept in memory for an execution that is over."""
-        for key in [key for key in self._memory if key[0] == execution]:
-            del self._memory[key]
+    def _there(self, execution: str, task: str, items: list[tuple[int, int | None, StoredOutput]]) -> frozenset[int]:
+        return frozenset(
+            item
+            for item, number, stored in items
+            if number is not None and self._is_there(execution, item_id(task, item), stored)
+        )
 
 
 def to_json(value: object) -> str:
@@ -121,7 +182,7 @@ def shown_output(attempt: Attempt, cipher: OutputCipher | None) -> Any:
         return None
     if cipher is None:
         raise _no_key(attempt.task_id)
-    context = _context(attempt.execution_id, attempt.task_id, attempt.number, shown=True)
+    context = _context(attempt.execution_id, attempt.task_id, attempt.number, kind="shown-output")
     return json.loads(cipher.open(attempt.shown.sealed, context=context))
 
 
@@ -132,5 +193,5 @@ def _no_key(task: str) -> OutputError:
     )
 
 
-def _context(execution: str, task: str, number: int, *, shown: bool = False) -> tuple[str, ...]:
-    return ("shown-output" if shown else "task-output", execution, task, str(number))
+def _context(execution: str, task: str, number: int, *, kind: str = "task-output") -> tuple[str, ...]:
+    return (kind, execution, task, str(number))

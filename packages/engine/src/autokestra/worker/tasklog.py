@@ -54,6 +54,7 @@ class TaskLog:
                 return
             self._bytes += len(data)
             self._put(stream, "info", self._streams[stream].feed(data))
+            self._streams[stream].touch()  # a sink that was full has kept us waiting, not the task
             if self._bytes >= self._limit:
                 self._put("system", "warning", [f"more than {self._limit:,} bytes of output: the rest is not kept"])
 
@@ -152,12 +153,14 @@ class _LineAssembler:
     def quiet_since(self, moment: float) -> bool:
         return bool(self._rest) and self._fed_at <= moment
 
+    def touch(self) -> None:
+        self._fed_at = time.monotonic()
+
     def unfinished(self) -> list[str]:
         line, self._rest = self._rest, b""
         return [_text(line)]
 
     def feed(self, data: bytes) -> list[str]:
-        self._fed_at = time.monotonic()
         return self._cut(self._masker.feed(data))
 
     def flush(self) -> list[str]:

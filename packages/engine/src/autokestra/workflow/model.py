@@ -17,6 +17,41 @@ VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"  # POSIX.1-2017, 8.1, and 
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 Once = AfterValidator(lambda names: tuple(dict.fromkeys(names)))  # a name that is listed twice counts once
+
+
+def _jitter(value: object) -> object:
+    """True is all of the pause, false none of it."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, int | float) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError("expected true, false, or the part of the pause that chance may take away, from 0 to 1")
+
+
+def _short_concurrency(value: object) -> object:
+    """`concurrency: 1` is short for `concurrency: {max: 1}`."""
+    return {"max": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _condition(value: object) -> object:
+    """One expression, or a constant: text with something beside the expression would always count as true."""
+    if isinstance(value, bool) or (isinstance(value, str) and is_expression(value)):
+        return value
+    raise ValueError("expected one expression, such as {{ inputs.day == 'monday' }}, or true or false")
+
+
+def _items(value: object) -> object:
+    if value is None or isinstance(value, list | tuple) or (isinstance(value, str) and is_expression(value)):
+        return value
+    raise ValueError("expected a list, or one expression that gives one, such as {{ tasks.find.output.files }}")
+
+
+def is_expression(text: str) -> bool:
+    """Whether a text is one `{{ … }}` with nothing but blanks around it, as far as that shows from outside."""
+    inner = text.strip()
+    return inner.startswith("{{") and inner.endswith("}}") and not inner.startswith("{{{{")
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 
 
@@ -49,6 +84,18 @@ class Retry(_Part):
     max_backoff_seconds: Annotated[float, Field(strict=True, ge=0, le=86_400, allow_inf_nan=False)] = Field(
         default=3600.0, description="Longest pause, in seconds."
     )
+    jitter: Annotated[float, BeforeValidator(_jitter)] = Field(
+        default=0.0, description="How much of a pause chance may take away: true for all, or a part such as 0.5."
+    )
+
+
+class Concurrency(_Part):
+    """How many executions of the workflow may run at once."""
+
+    max: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(description="Most executions at once.")
+    on_busy: Literal["wait", "fail"] = Field(
+        default="wait", description="What a further one does: wait for its turn, or fail with exit code 11."
+    )
 
 
 class Task(_Part):
@@ -63,6 +110,15 @@ class Task(_Part):
     )
     env: dict[VariableName, str] = Field(
         default_factory=dict, description="Variables of the child process; templates allowed."
+    )
+    when: Annotated[bool | str, BeforeValidator(_condition)] = Field(
+        default=True, description="An expression; where it is false the task is skipped. No secrets."
+    )
+    for_each: Annotated[str | tuple[JsonValue, ...] | None, BeforeValidator(_items)] = Field(
+        default=None, description="A list, or an expression that gives one: the task runs once for each item."
+    )
+    max_parallel: Annotated[int, Field(strict=True, ge=1, le=1024)] | None = Field(
+        default=None, description="Most items at once; without it as many as the run allows tasks."
     )
     retry: Retry | None = Field(default=None, description="Whether to try again after a failure.")
     timeout: Duration | None = Field(
@@ -89,4 +145,15 @@ class Workflow(_Part):
         description="Variables that child processes inherit, besides PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR.",
     )
     timeout: Duration | None = Field(default=None, description="Longest time for the whole execution.")
+    concurrency: Annotated[Concurrency | None, BeforeValidator(_short_concurrency)] = Field(
+        default=None, description="How many executions of this workflow may run at once: a number, or a mapping."
+    )
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = Field(description="The steps.")
+    on_failure: tuple[Task, ...] = Field(
+        default=(), description="Tasks that run after all others when something failed; they never change the result."
+    )
+
+    @property
+    def all_tasks(self) -> tuple[Task, ...]:
+        """The steps, and then what runs after a failure."""
+        return self.tasks + self.on_failure

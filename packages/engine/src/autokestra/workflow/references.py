@@ -10,7 +10,10 @@ from autokestra.workflow.problems import nearest
 from autokestra_secrets import Reference, TemplateError, check_template
 
 ROOTS: Final = ("secrets", "inputs", "vars", "tasks", "env", "execution")
+ITEM_ROOTS: Final = ("item", "index")  # of a task with forEach
+DECISION_ROOTS: Final = ("inputs", "vars", "tasks", "env", "execution")
 EXECUTION_NAMES: Final = ("id",)
+FAILURE_NAMES: Final = ("id", "failed")  # of a task in onFailure
 TASK_NAMES: Final = ("output",)
 SCRIPTS: Final = frozenset({("core/shell.run", "script")})  # inputs whose text a shell reads as a program
 
@@ -38,13 +41,14 @@ class Names:
     env: Sequence[str] = ()
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ancestry: Ancestry
+    after_all: frozenset[str] = frozenset()  # tasks of onFailure
 
 
-def check_text(text: str, *, task: str | None, names: Names) -> Iterator[Finding]:
+def check_text(text: str, *, task: str | None, names: Names, roots: Sequence[str] = ROOTS) -> Iterator[Finding]:
     """Yield what is wrong with the expressions of one text in `task` (None where its id is not known)."""
     for _ in range(_TRIES):
         try:
-            references = check_template(text, roots=ROOTS)
+            references = check_template(text, roots=roots)
         except TemplateError as error:
             yield Finding(offset=error.offset, message=error.message, hint=error.hint)
             # The rest of the text deserves its turn: without its braces, the bad expression is text.
@@ -61,7 +65,7 @@ def check_text(text: str, *, task: str | None, names: Names) -> Iterator[Finding
 def lint_script(text: str) -> Iterator[Finding]:
     """Yield a warning for each secret that a shell script holds as text."""
     try:
-        references = check_template(text, roots=ROOTS)
+        references = check_template(text, roots=ROOTS + ITEM_ROOTS)
     except TemplateError:
         return  # reported by `check_text`
     first = {each.name: each.offset for each in reversed(references) if each.root == "secrets"}
@@ -100,8 +104,10 @@ def _check(reference: Reference, task: str | None, names: Names) -> Finding | No
             known = names.env
             message, remedy = f"variable '{name}' is not in passEnv", f"add it: passEnv: [{name}]"
         case "execution":
-            known = EXECUTION_NAMES
-            message, remedy = f"execution has no '{name}'", "it has: id"
+            known = FAILURE_NAMES if task in names.after_all else EXECUTION_NAMES
+            message, remedy = f"execution has no '{name}'", f"it has: {', '.join(known)}"
+        case "item" | "index":
+            return None
         case _:
             return _check_task(reference, task, names)
     return None if name in known else _missing(reference, message, name, known, remedy)
@@ -120,6 +126,8 @@ def _check_task(reference: Reference, task: str | None, names: Names) -> Finding
         )
     if keys and keys[0] not in TASK_NAMES:
         return _missing(reference, f"task '{wanted}' has no '{keys[0]}'", str(keys[0]), TASK_NAMES, "it has: output")
+    if task in names.after_all and wanted not in names.after_all:
+        return None  # all of those have ended
     if task is not None and names.ancestry.known(task) and not names.ancestry.is_upstream(wanted, task):
         return Finding(
             offset=reference.offset,

@@ -14,7 +14,7 @@ from autokestra.workflow import references, wording
 from autokestra.workflow.arguments import KINDS, fits
 from autokestra.workflow.document import Document
 from autokestra.workflow.graph import Ancestry, cycles
-from autokestra.workflow.model import Task, Workflow
+from autokestra.workflow.model import Task, Workflow, is_expression
 from autokestra.workflow.problems import Problem, Steps, nearest, trail_of
 from autokestra_secrets import InvalidSecretNameError, secret_name
 
@@ -24,7 +24,9 @@ Catalog = Mapping[str, type[BaseModel]]
 
 PROBLEM_LIMIT: Final = 100  # a reader needs no more, and each may cost a search for the nearest name
 RESERVED_PREFIX: Final = "AUTOKESTRA_"  # the engine's own variables, the master key among them
+TASK_LISTS: Final = ("tasks", "onFailure")
 TEMPLATES_IN: Final = ("inputs", "env")  # the keys of a task in which templates may stand
+DECISIONS: Final = ("when", "forEach")  # and those in which they may name no secret, since nothing there is masked
 
 _CYCLE_SHOWN: Final = 10  # tasks of a cycle that a message names
 _BROKEN_TASK: Final = Task(id="broken", type="broken")  # stands for one whose problems are reported already
@@ -59,15 +61,19 @@ class _Validation:
         self._file = file
         self._catalog = catalog
         self._data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
-        # Tasks as far as they are mappings, by their place in the list.
-        self._tasks = [
-            (number, task) for number, task in enumerate(_list(self._data, "tasks")) if isinstance(task, dict)
+        # Tasks as far as they are mappings, with their paths.
+        self._tasks: list[tuple[Steps, dict[str, Any]]] = [
+            ((key, number), task)
+            for key in TASK_LISTS
+            for number, task in enumerate(_list(self._data, key))
+            if isinstance(task, dict)
         ]
         self._needs: dict[str, list[str]] = {}
-        self._place: dict[str, int] = {}
-        for number, task in self._tasks:
+        self._place: dict[str, Steps] = {}
+        for path, task in self._tasks:
             if isinstance(name := task.get("id"), str) and name not in self._needs:
-                self._needs[name], self._place[name] = _texts(task, "needs"), number
+                self._needs[name], self._place[name] = _texts(task, "needs"), path
+        self._after_all = frozenset(name for name, path in self._place.items() if path[0] == "onFailure")
 
     def run(self) -> Workflow | None:
         """Check everything and return the workflow if its structure is sound."""
@@ -134,21 +140,21 @@ class _Validation:
 
     def _structure(self) -> Workflow | None:
         """Check the structure task by task, so that a hundred thousand broken ones cost no more than a hundred."""
-        data = self._data
-        if isinstance(self._data.get("tasks"), list):
-            tasks = [self._task(number, task) for number, task in enumerate(self._data["tasks"])]
-            data = {**self._data, "tasks": tasks}
+        data = dict(self._data)
+        for key in TASK_LISTS:
+            if isinstance(self._data.get(key), list):
+                data[key] = [self._task((key, number), task) for number, task in enumerate(self._data[key])]
         try:
             return Workflow.model_validate(data)
         except ValidationError as error:
             self._findings(error, (), data, Workflow)
             return None
 
-    def _task(self, number: int, data: object) -> Task:
+    def _task(self, path: Steps, data: object) -> Task:
         try:
             return Task.model_validate(data)
         except ValidationError as error:
-            self._findings(error, ("tasks", number), data, Task)
+            self._findings(error, path, data, Task)
             return _BROKEN_TASK
 
     def _findings(self, error: ValidationError, path: Steps, value: object, model: type[BaseModel]) -> None:
@@ -170,10 +176,10 @@ class _Validation:
         for number, name in enumerate(_list(self._data, "passEnv")):
             if isinstance(name, str) and name.upper().startswith(RESERVED_PREFIX):
                 self._reserved(("passEnv", number), name, "never inherited by a task")
-        for number, task in self._tasks:
+        for where, task in self._tasks:
             for name in _dict(task, "env"):
                 if name.upper().startswith(RESERVED_PREFIX):
-                    self._reserved(("tasks", number, "env", name), name, "never set for a task", at_key=True)
+                    self._reserved((*where, "env", name), name, "never set for a task", at_key=True)
         for name, spec in _dict(self._data, "inputs").items():
             kind = spec.get("type", "string") if isinstance(spec, dict) else None
             if isinstance(kind, str) and kind in KINDS and not fits(kind, spec.get("default")):
@@ -195,8 +201,8 @@ class _Validation:
 
     def _ids(self) -> None:
         first: dict[str, Steps] = {}
-        for number, task in self._tasks:
-            task_id, path = task.get("id"), ("tasks", number, "id")
+        for where, task in self._tasks:
+            task_id, path = task.get("id"), (*where, "id")
             if not isinstance(task_id, str):
                 continue
             if task_id in first:
@@ -205,22 +211,47 @@ class _Validation:
             first.setdefault(task_id, path)
 
     def _graph(self) -> None:
-        for number, task in self._tasks:
-            for index, need in enumerate(_list(task, "needs")):
-                if isinstance(need, str) and need not in self._needs and "{{" not in need:
-                    others = [other for other in self._needs if other != task.get("id")]
+        for where, task in self._tasks:
+            if "maxParallel" in task and "forEach" not in task:
+                self._report(
+                    (*where, "maxParallel"),
+                    "'maxParallel' limits the items of a task, and this one has no 'forEach'",
+                    hint="tasks at once are limited by: workflow run --max-parallel N",
+                    at_key=True,
+                )
+            for key in DECISIONS:
+                text = task.get(key)
+                if isinstance(text, str) and "{{" in text and not is_expression(text):
                     self._report(
-                        ("tasks", number, "needs", index), f"unknown task '{need}'", hint=nearest(need, others)
+                        (*where, key),
+                        "expected one expression and nothing beside it",
+                        hint="put all of it between the braces, as in {{ inputs.day == 'monday' }}",
                     )
+            for index, need in enumerate(_list(task, "needs")):
+                if isinstance(need, str) and "{{" not in need:
+                    self._need((*where, "needs", index), need, task)
         for cycle in cycles(self._needs):
-            number, need = self._place[cycle[0]], cycle[1 % len(cycle)]
-            wanted = self._data["tasks"][number]["needs"]
-            path = ("tasks", number, "needs", wanted.index(need))
-            self._report(path, _cycle_message(cycle), hint="remove one of these needs")
+            where, need = self._place[cycle[0]], cycle[1 % len(cycle)]
+            wanted = self._data[str(where[0])][where[1]]["needs"]
+            self._report((*where, "needs", wanted.index(need)), _cycle_message(cycle), hint="remove one of these needs")
+
+    def _need(self, path: Steps, need: str, task: dict[str, Any]) -> None:
+        is_after_all = path[0] == "onFailure"
+        if need not in self._needs:
+            others = [other for other in self._needs if other != task.get("id")]
+            self._report(path, f"unknown task '{need}'", hint=nearest(need, others))
+        elif is_after_all != (need in self._after_all):
+            self._report(
+                path,
+                "a task in onFailure runs after all others, and needs none of them"
+                if is_after_all
+                else f"task '{need}' is in onFailure, which runs after all others",
+                hint="remove it from the needs",
+            )
 
     def _actions(self) -> None:
-        for number, task in self._tasks:
-            kind, inputs, path = task.get("type"), task.get("inputs", {}), ("tasks", number)
+        for path, task in self._tasks:
+            kind, inputs = task.get("type"), task.get("inputs", {})
             if not isinstance(kind, str):
                 continue
             model = self._catalog.get(kind)
@@ -243,30 +274,36 @@ class _Validation:
             env=_texts(self._data, "passEnv"),
             needs=self._needs,
             ancestry=Ancestry(self._needs),
+            after_all=self._after_all,
         )
         for path in _template_keys(self._data, ()):
             self._report(path, "templates are not allowed in keys", hint="only values are resolved", at_key=True)
         for path, text in wording.texts(self._data, ()):
             if "{{" not in text:
                 continue
-            if len(path) > 3 and path[0] == "tasks" and path[2] in TEMPLATES_IN:
+            if path[0] in TASK_LISTS and (
+                (len(path) > 3 and path[2] in TEMPLATES_IN) or (len(path) > 2 and path[2] in DECISIONS)
+            ):
                 self._template(path, text, names)
             else:
                 self._report(
                     path,
                     "a template is not allowed here",
-                    hint="templates stand in the inputs and the env of a task",
+                    hint="templates stand in the inputs, the env, the when and the forEach of a task",
                     place=self._document.place_of_braces(path, text, text.find("{{")),
                 )
 
     def _template(self, path: Steps, text: str, names: references.Names) -> None:
-        task = self._data["tasks"][path[1]]
+        task = self._data[str(path[0])][path[1]]
         task_id = task.get("id") if isinstance(task.get("id"), str) else None
         is_script = path[2] == "inputs" and any(
             task.get("type") == kind and path[3:] == (key,) for kind, key in references.SCRIPTS
         )
         lint = references.lint_script(text) if is_script else ()
-        for each in chain(references.check_text(text, task=task_id, names=names), lint):
+        roots: tuple[str, ...] = references.DECISION_ROOTS
+        if path[2] not in DECISIONS:
+            roots = references.ROOTS + (references.ITEM_ROOTS if "forEach" in task else ())
+        for each in chain(references.check_text(text, task=task_id, names=names, roots=roots), lint):
             place = self._document.place_of_braces(path, text, each.offset)
             self._report(path, each.message, hint=each.hint, place=place, is_warning=each.is_warning)
 

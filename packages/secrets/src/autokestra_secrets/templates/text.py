@@ -10,7 +10,7 @@ from typing import Final
 
 from autokestra_secrets.errors import TemplateError
 
-ROOTS: Final = ("secrets", "inputs", "vars", "tasks", "env", "execution")
+ROOTS: Final = ("secrets", "inputs", "vars", "tasks", "env", "execution", "item", "index")
 
 EXPRESSION_LENGTH: Final = 10_000  # characters
 

@@ -13,10 +13,51 @@ UPDATE execution SET state = 'RUNNING', reason = NULL, message = NULL, finished_
        started_at = COALESCE(started_at, :now)
  WHERE id = :id;
 
--- name: end_execution(id, state, reason, message, now, secrets_used, masked)!
+-- name: hold_execution(id)!
+-- It waits for others of the same workflow, and so do its tasks.
+UPDATE execution SET state = 'PENDING', reason = 'concurrency', message = NULL, finished_at = NULL WHERE id = :id;
+
+-- name: hold_task_runs(id)!
+UPDATE task_run SET state = 'WAITING', reason = 'concurrency', finished_at = NULL
+ WHERE execution_id = :id AND state NOT IN ('SUCCESS', 'FAILED') AND parent IS NULL;
+
+-- name: select_under_way(workflow_id, id)
+-- Those of a workflow that have not ended, besides one, the oldest first.
+SELECT id, state, created_at, lease_owner, lease_until
+  FROM execution
+ WHERE workflow_id = :workflow_id AND id <> :id AND state IN ('PENDING', 'RUNNING')
+ ORDER BY created_at, id;
+
+-- name: end_execution(id, owner, state, reason, message, now, secrets_used, masked)!
+-- Only by who coordinates it: one that was not heard of for a while and was replaced ends nothing.
 UPDATE execution SET state = :state, reason = :reason, message = :message, finished_at = :now,
        secrets_used = :secrets_used, masked = :masked, lease_owner = NULL, lease_until = NULL
- WHERE id = :id AND state IN ('PENDING', 'RUNNING');
+ WHERE id = :id AND state IN ('PENDING', 'RUNNING') AND COALESCE(lease_owner, '') = :owner;
+
+-- name: close_items(id, now)!
+-- Of items that an earlier coordinator had begun and the last one never came to.
+UPDATE task_run SET state = 'CANCELLED', reason = 'upstream', finished_at = :now
+ WHERE execution_id = :id AND parent IS NOT NULL AND state IN ('WAITING', 'PENDING', 'RUNNING');
+
+-- name: is_coordinator(id, owner)^
+SELECT 1 FROM execution WHERE id = :id AND COALESCE(lease_owner, '') = :owner;
+
+-- name: insert_cancel(id, now)!
+INSERT INTO cancel (execution_id, requested_at)
+SELECT id, :now FROM execution WHERE id = :id AND state IN ('PENDING', 'RUNNING')
+ON CONFLICT (execution_id) DO NOTHING;
+
+-- name: delete_cancel(id)!
+DELETE FROM cancel WHERE execution_id = :id;
+
+-- name: select_cancel(id)^
+SELECT requested_at FROM cancel WHERE execution_id = :id;
+
+-- name: select_cancelled_of_owner(owner)
+-- The attempts of a worker whose execution is to stop.
+SELECT a.execution_id, a.task_id, a.number
+  FROM attempt AS a JOIN cancel AS c ON c.execution_id = a.execution_id
+ WHERE a.owner = :owner AND a.state = 'RUNNING';
 
 -- name: renew_lease(id, owner, until)!
 -- Says by its row count whether the lease is still ours.
@@ -33,8 +74,8 @@ SELECT * FROM execution WHERE id = :id;
 -- name: select_executions(most)
 SELECT * FROM execution ORDER BY created_at DESC, id DESC LIMIT :most;
 
--- name: change_task_run(execution_id, task_id, state, reason, not_before, started_at, finished_at)*!
-UPDATE task_run SET state = :state, reason = :reason, not_before = :not_before,
+-- name: change_task_run(execution_id, task_id, state, reason, message, not_before, started_at, finished_at)*!
+UPDATE task_run SET state = :state, reason = :reason, message = :message, not_before = :not_before,
        started_at = COALESCE(started_at, :started_at), finished_at = :finished_at
  WHERE execution_id = :execution_id AND task_id = :task_id;
 
@@ -44,15 +85,17 @@ UPDATE task_run SET state = 'RUNNING', reason = NULL, not_before = NULL, attempt
  WHERE execution_id = :execution_id AND task_id = :task_id;
 
 -- name: select_task_runs(execution_id)
-SELECT * FROM task_run WHERE execution_id = :execution_id ORDER BY position;
+SELECT execution_id, task_id, position, state, reason, attempts, not_before, started_at, finished_at, parent, item, items,
+       message
+  FROM task_run WHERE execution_id = :execution_id ORDER BY position, item;
 
 -- name: insert_attempt(execution_id, task_id, number, created_at)*!
 INSERT INTO attempt (execution_id, task_id, number, state, created_at)
 VALUES (:execution_id, :task_id, :number, 'PENDING', :created_at);
 
--- name: claim_attempt(execution_id, task_id, number, owner, now)!
+-- name: claim_attempt(execution_id, task_id, number, owner, until, now)!
 -- Compare and set: an attempt is claimed once, whatever delivers it twice.
-UPDATE attempt SET state = 'RUNNING', owner = :owner, claimed_at = :now
+UPDATE attempt SET state = 'RUNNING', owner = :owner, lease_until = :until, claimed_at = :now
  WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND state = 'PENDING';
 
 -- name: end_attempt(execution_id, task_id, number, owner, state, reason, message, exit_code, now, sealed, clear, shown_sealed, shown_clear)!
@@ -61,32 +104,95 @@ UPDATE attempt SET state = :state, reason = :reason, message = :message, exit_co
        output_sealed = :sealed, output_clear = :clear, shown_sealed = :shown_sealed, shown_clear = :shown_clear
  WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND owner = :owner AND state = 'RUNNING';
 
+-- name: renew_attempts(owner, until)!
+-- The heartbeat of a worker: one statement for all that it runs.
+UPDATE attempt SET lease_until = :until WHERE owner = :owner AND state = 'RUNNING';
+
+-- name: select_attempts_of_owner(owner)
+SELECT execution_id, task_id, number FROM attempt WHERE owner = :owner AND state = 'RUNNING';
+
+-- name: lose_attempt(execution_id, task_id, number, owner, until, now)!
+-- Compare and set: a worker that was heard of in the meantime keeps its attempt.
+UPDATE attempt SET state = 'LOST', reason = 'lost', message = 'its worker is gone', finished_at = :now
+ WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number
+   AND state = 'RUNNING' AND owner = :owner AND lease_until = :until;
+
+-- name: settle_task_runs(execution_id)!
+-- A task whose attempt ended well has succeeded, even if its coordinator died before it could write that down.
+UPDATE task_run
+   SET state = 'SUCCESS', reason = NULL,
+       finished_at = (SELECT a.finished_at FROM attempt AS a
+                       WHERE a.execution_id = task_run.execution_id AND a.task_id = task_run.task_id
+                         AND a.number = task_run.attempts)
+ WHERE execution_id = :execution_id AND state = 'RUNNING'
+   AND EXISTS (SELECT 1 FROM attempt AS a
+                WHERE a.execution_id = task_run.execution_id AND a.task_id = task_run.task_id
+                  AND a.number = task_run.attempts AND a.state = 'SUCCESS');
+
 -- name: lose_attempts(execution_id, now)!
 UPDATE attempt SET state = 'LOST', reason = 'lost', finished_at = :now
  WHERE execution_id = :execution_id AND state IN ('PENDING', 'RUNNING');
 
 -- name: select_attempt(execution_id, task_id, number)^
-SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, created_at, claimed_at, finished_at,
-       shown_sealed, shown_clear
+SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, lease_until, created_at, claimed_at,
+       finished_at, shown_sealed, shown_clear
   FROM attempt WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number;
 
 -- name: select_attempts(execution_id)
-SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, created_at, claimed_at, finished_at,
-       shown_sealed, shown_clear
+SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, lease_until, created_at, claimed_at,
+       finished_at, shown_sealed, shown_clear
   FROM attempt WHERE execution_id = :execution_id ORDER BY task_id, number;
 
 -- name: select_output(execution_id, task_id)^
--- The output of the last attempt that ended well; a task that did not has none.
-SELECT output_sealed AS sealed, output_clear AS clear, number
-  FROM attempt WHERE execution_id = :execution_id AND task_id = :task_id AND state = 'SUCCESS'
- ORDER BY number DESC LIMIT 1;
+-- The output of the last attempt, if that ended well. An older one does not count: it was made to run again.
+SELECT a.output_sealed AS sealed, a.output_clear AS clear, a.number
+  FROM task_run AS r
+  JOIN attempt AS a ON a.execution_id = r.execution_id AND a.task_id = r.task_id AND a.number = r.attempts
+ WHERE r.execution_id = :execution_id AND r.task_id = :task_id AND a.state = 'SUCCESS';
 
--- name: insert_log_line(execution_id, task_id, attempt, sequence, time, stream, level, message)*!
+-- name: select_item_outputs(execution_id, parent)
+-- One row for each item, in order; `number` is NULL where there is no output.
+SELECT r.task_id, r.item, a.output_sealed AS sealed, a.output_clear AS clear, a.number
+  FROM task_run AS p
+  JOIN task_run AS r ON r.execution_id = p.execution_id AND r.parent = p.task_id AND r.item < p.items
+  LEFT JOIN attempt AS a
+    ON a.execution_id = r.execution_id AND a.task_id = r.task_id AND a.number = r.attempts AND a.state = 'SUCCESS'
+ WHERE p.execution_id = :execution_id AND p.task_id = :parent
+ ORDER BY r.item;
+
+-- name: select_item_list(execution_id, task_id)^
+SELECT items, items_sealed AS sealed, items_clear AS clear
+  FROM task_run WHERE execution_id = :execution_id AND task_id = :task_id;
+
+-- name: update_item_list(execution_id, task_id, items, sealed, clear)!
+UPDATE task_run SET items = :items, items_sealed = :sealed, items_clear = :clear
+ WHERE execution_id = :execution_id AND task_id = :task_id;
+
+-- name: upsert_item_run(execution_id, task_id, parent, item, state, reason)*!
+-- An item gets the position of its task. One that is there already starts over; its attempts stay.
+INSERT INTO task_run (execution_id, task_id, position, state, reason, parent, item)
+SELECT execution_id, :task_id, position, :state, :reason, task_id, :item
+  FROM task_run WHERE execution_id = :execution_id AND task_id = :parent
+ON CONFLICT (execution_id, task_id)
+DO UPDATE SET state = excluded.state, reason = excluded.reason, not_before = NULL, finished_at = NULL;
+
+-- name: reset_item_list(execution_id, task_id)!
+UPDATE task_run SET items = NULL, items_sealed = NULL, items_clear = NULL
+ WHERE execution_id = :execution_id AND task_id = :task_id;
+
+-- name: reset_items(execution_id, parent)!
+UPDATE task_run SET state = 'WAITING', reason = 'dependency', not_before = NULL, finished_at = NULL
+ WHERE execution_id = :execution_id AND parent = :parent;
+
+-- name: insert_log_line*!
+-- Numbered parameters: binding a hundred thousand lines a second by name would take a third of the time.
 INSERT INTO log_line (execution_id, task_id, attempt, sequence, time, stream, level, message)
-VALUES (:execution_id, :task_id, :attempt, :sequence, :time, :stream, :level, :message);
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
 
 -- name: select_log_lines(execution_id, task_id)
--- All lines in the order in which they were written; `task_id` NULL means every task.
+-- All lines in the order in which they were written; `task_id` NULL means every task, a task means its items too.
 SELECT * FROM log_line
- WHERE execution_id = :execution_id AND (:task_id IS NULL OR task_id = :task_id)
+ WHERE execution_id = :execution_id
+   AND (:task_id IS NULL OR task_id = :task_id
+        OR task_id IN (SELECT r.task_id FROM task_run AS r WHERE r.execution_id = :execution_id AND r.parent = :task_id))
  ORDER BY time, task_id, attempt, sequence;

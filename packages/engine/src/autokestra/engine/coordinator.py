@@ -1,0 +1,321 @@
+"""One execution from its first attempt to its last: the loop around the plan.
+
+Each turn asks the plan what follows from what has happened, writes all of that in one transaction, and only then
+submits. The rows are the truth: a future only says that it is time to look at them, and a coordinator that finds
+that the execution is no longer its own stops its children and writes nothing more.
+"""
+
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from autokestra.engine.decisions import DecisionError, Decisions
+from autokestra.engine.ports import Job, Worker, taken_over
+from autokestra.errors import AutokestraError
+from autokestra.executions.cancel import CANCELLED
+from autokestra.executions.events import Observer, TaskChanged
+from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, is_dead
+from autokestra.executions.plan import BACKOFF, TIMEOUT, Change, Kept, Plan, Start
+from autokestra.executions.records import AttemptState, ExecutionState, ItemList, Lease, TaskState
+from autokestra.executions.store import ExecutionStore
+from autokestra.worker.envelope import Envelope
+from autokestra.worker.outputs import OutputVault
+from autokestra.worker.pools import Pool
+from autokestra.workflow.model import Task
+from autokestra_secrets import SecretsError, find_references
+
+LOOK_SECONDS: Final = 2.0  # between two looks at the heartbeats of other processes
+POLL_SECONDS: Final = 0.4  # between two looks for a cancel
+
+_TASK_OF_ATTEMPT: Final = {
+    AttemptState.SUCCESS: TaskState.SUCCESS,
+    AttemptState.FAILED: TaskState.FAILED,
+    AttemptState.CANCELLED: TaskState.CANCELLED,
+    AttemptState.LOST: TaskState.FAILED,
+    AttemptState.PENDING: TaskState.FAILED,  # submitted, never claimed
+    AttemptState.RUNNING: TaskState.FAILED,  # claimed, and its worker said nothing: lost
+}
+
+
+class Wish:
+    """The wish that the execution stops, from a signal handler or another thread: a reason, and a way to wake."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.wake: queue.SimpleQueue[Future[str] | None] = queue.SimpleQueue()
+
+    def stop(self, reason: str) -> None:
+        """Stop for `reason`; the first one counts."""
+        self.reason = self.reason or reason
+        self.wake.put(None)
+
+
+class Coordinator:
+    """Drives one plan to its end, with at most `max_parallel` attempts under way.
+
+    `clock` gives microseconds UTC for the rows; `ticks` microseconds of a clock that never jumps, for everything that
+    is waited for. `items` are those that an earlier coordinator has left behind, by task.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        plan: Plan,
+        *,
+        decisions: Decisions,
+        outputs: OutputVault,
+        items: Mapping[str, Mapping[int, Kept]],
+        store: ExecutionStore,
+        pool: Pool,
+        worker: Worker,
+        observer: Observer,
+        clock: Callable[[], int],
+        ticks: Callable[[], int],
+        max_parallel: int,
+        wish: Wish,
+    ) -> None:
+        self._job = job
+        self._plan = plan
+        self._decisions = decisions
+        self._outputs = outputs
+        self._items = items
+        self._store = store
+        self._pool = pool
+        self._worker = worker
+        self._observe = observer
+        self._clock = clock
+        self._ticks = ticks
+        self._max_parallel = max_parallel
+        self._wish = wish
+        self._stopped = False
+        self._timed_out = False
+        self._parents: dict[str, tuple[str, ...]] = {}
+        self._lists: list[ItemList] = []
+        self._futures: dict[Future[str], Start] = {}
+        self._changes: list[Change] = []
+        self._endings: dict[str, tuple[int, str | None, float]] = {}  # task -> number, message, seconds
+        now = time.monotonic()
+        self._renew_at = now + RENEW_SECONDS
+        self._looked_at = now
+        self._poll_at = now + POLL_SECONDS
+        self._deadline = None if job.workflow.timeout is None else now + job.workflow.timeout
+
+    def drive(self, changes: Sequence[Change]) -> tuple[ExecutionState, str | None]:
+        """Run to the end, from the changes that opened the plan; return how it ended and why.
+
+        Raises ExecutionBusyError when another process has taken over, StateUnavailableError when rows cannot be
+        written; `abandon` is then due.
+        """
+        self._changes += changes
+        while True:
+            self._hear()
+            self._decide()
+            self._write(self._plan.take(self._max_parallel - self._plan.running, self._ticks()))
+            if self._plan.finished:
+                break
+            for future in self._wait():
+                if (start := self._futures.pop(future, None)) is not None:
+                    future.result()  # an exception here means that rows could not be written: nothing can go on
+                    self._settle(start)
+        return self._plan.outcome()
+
+    def abandon(self) -> None:
+        """Stop what still runs; `resume` finds the rows as they are."""
+        for start in self._futures.values():
+            self._worker.cancel(self._job.id, start.task, start.number)
+
+    # --- what comes from outside
+
+    def _hear(self) -> None:
+        now = time.monotonic()
+        if self._deadline is not None and now >= self._deadline and not self._timed_out:
+            self._timed_out = True
+            if not self._plan.main_ended:
+                self._halt(TIMEOUT)
+        if now >= self._renew_at:
+            lease = Lease(owner=self._job.lease.owner, until=boottime() + LEASE_MICROSECONDS)
+            if not self._store.renew(self._job.id, lease):
+                raise taken_over(self._job.id)
+            self._renew_at = time.monotonic() + RENEW_SECONDS
+        if now >= self._poll_at:
+            if self._store.cancel_requested(self._job.id):
+                self._wish.reason = self._wish.reason or CANCELLED
+            self._poll_at = time.monotonic() + POLL_SECONDS
+        if now >= self._looked_at + LOOK_SECONDS:
+            self._look_for_the_dead(now)
+        if self._wish.reason and not self._stopped:
+            self._stopped = True
+            self._halt(self._wish.reason)
+
+    def _halt(self, reason: str) -> None:
+        self._changes += self._plan.cancel(reason)
+        self.abandon()
+
+    def _decide(self) -> None:
+        """Answer what the plan asks about tasks that may start, until it asks no more."""
+        while tasks := self._plan.questions():
+            for task in tasks:
+                self._changes += self._answer(self._job.tasks[task])
+
+    def _answer(self, task: Task) -> list[Change]:
+        failed = self._plan.failed if self._plan.main_ended else ()
+        try:
+            if not self._decisions.holds(task, failed):
+                return self._plan.skip(task.id)
+            if task.for_each is None:
+                return self._plan.admit(task.id)
+            return self._expand(task, failed)
+        except (AutokestraError, SecretsError) as error:
+            reason = error.reason if isinstance(error, DecisionError) else "template"
+            return self._plan.refuse(task.id, reason, error.message)
+
+    def _expand(self, task: Task, failed: tuple[str, ...]) -> list[Change]:
+        # A list that is there is the one that some of the items have run with.
+        items = self._outputs.items(self._job.id, task.id)
+        if items is None:
+            items = self._decisions.items(task, failed)
+            has_secrets = bool(self._job.workflow.secrets)
+            self._lists.append(self._outputs.keep_items(self._job.id, task.id, items, has_secrets=has_secrets))
+        return self._plan.expand(task.id, len(items), self._items.get(task.id))
+
+    def _look_for_the_dead(self, now: float) -> None:
+        """Give up attempts whose workers have died; they may be tried again."""
+        # One that could not look for a while (stopped, or the database was locked) first lets the others speak.
+        late = now > self._looked_at + 2 * LOOK_SECONDS
+        self._looked_at = now
+        if late:
+            return
+        for future, start in list(self._futures.items()):
+            attempt = self._store.attempt(self._job.id, start.task, start.number)
+            lease = attempt.lease
+            if attempt.state is not AttemptState.RUNNING or lease is None or lease.owner == self._job.lease.owner:
+                continue  # our own worker answers by its future, for as long as there is anybody to hear it
+            if is_dead(lease) and self._store.lose(
+                self._job.id, start.task, start.number, lease=lease, now=self._clock()
+            ):
+                del self._futures[future]
+                self._settle(start)
+
+    def _wait(self) -> list[Future[str]]:
+        """Return the futures that are done, all that are there at once, or none when something else is due."""
+        done = []
+        with suppress(queue.Empty):
+            item = self._wish.wake.get(timeout=max(self._patience(), 0.0))
+            while True:
+                if item is not None:
+                    done.append(item)
+                item = self._wish.wake.get_nowait()
+        return done
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        waits = [self._renew_at - now, self._poll_at - now, self._looked_at + LOOK_SECONDS - now]
+        if self._deadline is not None and not self._timed_out:
+            waits.append(self._deadline - now)
+        due = self._plan.next_due()
+        if due is not None:
+            waits.append((due - self._ticks()) / 1e6)
+        return min(waits)
+
+    # --- what follows from it
+
+    def _settle(self, start: Start) -> None:
+        attempt = self._store.attempt(self._job.id, start.task, start.number)
+        if attempt.state is AttemptState.CANCELLED and not self._stopped:
+            # Its worker has seen the row before we have. What it means must be known before what follows from it.
+            self._poll_at = 0.0
+            self._hear()
+        now = self._clock()
+        seconds = ((attempt.finished_at or now) - (attempt.claimed_at or now)) / 1e6
+        self._endings[start.task] = (start.number, attempt.message, seconds)
+        state = _TASK_OF_ATTEMPT[attempt.state]
+        self._changes += self._plan.ended(start.task, start.number, state, attempt.reason, self._ticks())
+
+    def _write(self, starts: Sequence[Start]) -> None:
+        """Write what was decided, then tell of it, then submit."""
+        if not self._changes and not starts:
+            return
+        begun = {start.task for start in starts}
+        wall, ticks = self._clock(), self._ticks()
+        changes = [
+            _at_wall_time(change, wall - ticks)
+            for change in self._changes
+            # Two steps of one transaction are one; but an item's row has to be made first.
+            if not (change.state is TaskState.PENDING and change.task in begun and change.item is None)
+        ]
+        owner = self._job.lease.owner
+        if not self._store.advance(
+            self._job.id, owner=owner, now=wall, changes=changes, starts=starts, lists=self._lists
+        ):
+            raise taken_over(self._job.id)
+        for change in changes:
+            if change.state.ended or change.reason == BACKOFF:
+                self._tell(change, wall)
+        self._changes.clear()
+        self._lists.clear()
+        self._endings.clear()
+        for start in starts:
+            self._observe(
+                TaskChanged(
+                    execution_id=self._job.id,
+                    task_id=start.task,
+                    time=wall,
+                    state=TaskState.RUNNING,
+                    attempt=start.number,
+                )
+            )
+            future = self._pool.submit(self._envelope(start).to_json(), frozenset())
+            self._futures[future] = start
+            future.add_done_callback(self._wish.wake.put)
+
+    def _tell(self, change: Change, now: int) -> None:
+        attempt, message, seconds = self._endings.get(change.task, (None, None, None))
+        self._observe(
+            TaskChanged(
+                execution_id=self._job.id,
+                task_id=change.task,
+                time=now,
+                state=change.state,
+                reason=change.reason,
+                attempt=attempt,
+                message=change.message or message,
+                seconds=seconds,
+            )
+        )
+
+    def _envelope(self, start: Start) -> Envelope:
+        task, workflow = self._job.tasks[start.parent or start.task], self._job.workflow
+        if task.id not in self._parents:
+            # Only what is named; that it is upstream was checked before anything ran.
+            named = (each.name for each in find_references([task.inputs, task.env]) if each.root == "tasks")
+            self._parents[task.id] = tuple(dict.fromkeys(named))
+        return Envelope(
+            execution_id=self._job.id,
+            workflow_id=workflow.id,
+            task_id=start.task,
+            attempt=start.number,
+            type=task.type,
+            workdir=str(self._job.path.parent),
+            inputs=task.inputs,
+            env=task.env,
+            secrets=workflow.secrets,
+            pass_env=workflow.pass_env,
+            timeout=task.timeout,
+            variables=workflow.vars,
+            arguments=self._job.arguments,
+            parents=self._parents[task.id],
+            parent=start.parent,
+            item=start.item,
+            failed=self._plan.failed if self._plan.main_ended else (),
+        )
+
+
+def _at_wall_time(change: Change, difference: int) -> Change:
+    """The plan counts in ticks, the rows in UTC."""
+    if change.not_before is None:
+        return change
+    return replace(change, not_before=change.not_before + difference)
