@@ -5,12 +5,15 @@ import subprocess
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autokestra.cli import exports, imports
 from autokestra.errors import UsageError
 from autokestra_secrets import SecretValue
+
+# A busy machine is no fault of a law: neither the first table of characters nor a shell is fast there.
+LAWS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NASTY = [
     "'",
@@ -61,23 +64,26 @@ def in_bytes(values: Mapping[str, str | bytes]) -> dict[str, bytes]:
     return {name: value.encode() if isinstance(value, str) else value for name, value in values.items()}
 
 
+@LAWS
 @given(st.dictionaries(all_names, texts, min_size=1, max_size=4))
 def test_dotenv_survives_the_round_trip(values: dict[str, str]) -> None:
     assert in_bytes(values) == there_and_back(values, "dotenv")
 
 
+@LAWS
 @given(st.dictionaries(names, shell_texts, min_size=1, max_size=4))
 def test_shell_survives_the_round_trip(values: dict[str, str]) -> None:
     assert in_bytes(values) == there_and_back(values, "shell")
 
 
+@LAWS
 @given(st.dictionaries(all_names, st.one_of(texts, st.binary(min_size=1)), min_size=1, max_size=4))
 def test_json_survives_the_round_trip_with_any_bytes(values: dict[str, str | bytes]) -> None:
     assert in_bytes(values) == there_and_back(values, "json")
 
 
+@LAWS
 @given(shell_texts)
-@settings(max_examples=40, deadline=None)
 def test_a_real_shell_reads_the_same(text: str) -> None:
     script = exports.write({"VALUE": SecretValue(text)}, file_format="shell") + 'printf %s "$VALUE"\n'
     done = subprocess.run(
@@ -90,6 +96,7 @@ def test_a_real_shell_reads_the_same(text: str) -> None:
     assert text.encode() == done.stdout
 
 
+@LAWS
 @given(st.dictionaries(names, texts, min_size=1, max_size=3))
 def test_a_dotenv_file_with_other_line_ends_says_the_same_where_no_value_has_line_ends(values: dict[str, str]) -> None:
     plain = {name: text.replace("\n", "x").replace("\r", "x") for name, text in values.items()}

@@ -24,9 +24,11 @@ FREE_FAIL: Final = 10 << 20
 EARLIEST: Final = 1_735_689_600  # 2025-01-01; this program is younger
 PROBE_SECONDS: Final = 10.0
 
+MOUNTS: Final = "/proc/self/mountinfo"  # proc_pid_mountinfo(5)
+
 # File systems on which locks, hard links or atomic renames are those of another machine.
 NETWORK: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"}
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs", "fuse.sshfs"}
 )
 
 
@@ -47,11 +49,11 @@ def check_versions() -> Iterator[Check]:
     )
 
 
-def check_place(directory: Path) -> Iterator[Check]:
+def check_place(directory: Path, *, mounts: str = MOUNTS) -> Iterator[Check]:
     """The file system of a directory: whether it is this machine's, and how much room there is."""
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
-    kind = file_system(directory)
+    kind = file_system(directory, mounts)
     if kind in NETWORK:
         yield Check(
             "file system",
@@ -68,7 +70,7 @@ def check_place(directory: Path) -> Iterator[Check]:
     )
 
 
-def file_system(directory: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
+def file_system(directory: Path, mounts: str = MOUNTS) -> str | None:
     """Return the type of the file system that holds a directory, None where that cannot be told."""
     device = directory.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
