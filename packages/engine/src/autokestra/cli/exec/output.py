@@ -71,7 +71,8 @@ class MaskedOutput:
     def idle(self) -> bytes:
         """Return what is held if it is shorter than any value; it stays part of the search. Else nothing."""
         held = self._held()
-        if held is None or len(held) > EARLY_BYTES:
+        # A piece of an escape sequence is no echo that a person waits for, and may be left out of a later match.
+        if held is None or len(held) > EARLY_BYTES or b"\x1b" in held:
             return b""
         new = held[self._shown :]
         self._shown = len(held)
