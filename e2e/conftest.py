@@ -1,6 +1,7 @@
 """The installed `workflow` command, run as a user runs it: in a fresh home, with an environment of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,10 @@ for capability in (0, 1, 2):
     assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0
 os.execv(sys.argv[1], sys.argv[1:])
 """
+
+# Shells start background jobs with SIGINT ignored, and what is ignored is inherited: the programs under test would
+# not hear their Ctrl-C. A handler of ours becomes the default again in every child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(home: Path, user: Path, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:

@@ -96,7 +96,7 @@ def test_a_cancel_from_another_terminal_stops_children_within_a_second(workflow,
     assert (0, f"execution {row['id']} is CANCELLED\n") == (cancel.returncode, said)
     output, errors = run.communicate(timeout=SECONDS)
     assert (10, "") == (run.returncode, errors)
-    assert output.splitlines()[-1].endswith(": cancelled by: workflow execution cancel")
+    assert output.splitlines()[-2].endswith(": cancelled by: workflow execution cancel")
     assert ("CANCELLED", "cancelled") == (row["state"], row["reason"])
     assert {"sleep": "CANCELLED", "after": "CANCELLED"} == {task["id"]: task["state"] for task in row["tasks"]}
     assert not (workflow.user / "after").exists()
