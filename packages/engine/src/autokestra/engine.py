@@ -275,6 +275,7 @@ class WorkflowEngine:
             secrets=workflow.secrets,
             pass_env=workflow.pass_env,
             timeout=task.timeout,
+            isolation=task.isolation or workflow.isolation,
             variables=workflow.vars,
             arguments=job.arguments,
             parents=tuple(

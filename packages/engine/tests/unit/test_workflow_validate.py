@@ -187,7 +187,7 @@ def test_a_valid_workflow_has_no_problems():
             1,
             "trigger",
             "unknown key 'trigger'",
-            "known keys: apiVersion, id, description, inputs, vars, secrets, passEnv, timeout, tasks",
+            "known keys: apiVersion, id, description, inputs, vars, secrets, passEnv, timeout, isolation, tasks",
         ),
         (
             "id: w\ntasks: [{id: a, type: core/open.do, need: [b]}]",
@@ -203,7 +203,7 @@ def test_a_valid_workflow_has_no_problems():
             37,
             "tasks[0].forEach",
             "unknown key 'forEach'",
-            "known keys: id, type, description, inputs, needs, env, retry, timeout, continueOnError",
+            "known keys: id, type, description, inputs, needs, env, retry, timeout, continueOnError, isolation",
         ),
         (
             "id: w\ntasks: [{id: a, type: core/open.do, needs: b}]",

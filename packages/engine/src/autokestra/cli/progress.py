@@ -34,7 +34,7 @@ class PlainProgress:
     def _text(self, event: Event) -> str | None:
         match event:
             case LogLine():
-                return None if self._quiet else f"[{event.task_id}] {shown(event.message)}"
+                return None if self._quiet or event.is_debug else f"[{event.task_id}] {shown(event.message)}"
             case ExecutionStarted():
                 self._started = event.time
                 return None if self._quiet else f"execution {event.execution_id} of workflow '{event.workflow_id}'"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from autokestra.errors import AutokestraError
 from autokestra.executions.records import attempt_id
@@ -33,6 +33,9 @@ class Envelope:
     variables: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)  # the execution's inputs
     parents: tuple[str, ...] = ()  # tasks whose outputs may be read
+    isolation: Literal["none", "hidden"] | None = None  # what the workflow asks for; None for the best there is
+    max_output: int | None = None  # bytes of log that are kept, None for the default
+    limits: Mapping[str, int] = field(default_factory=dict)  # of each process: memory in bytes, cpu in seconds
 
     @property
     def id(self) -> str:

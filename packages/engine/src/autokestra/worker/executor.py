@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autokestra.actions.child import child_environment
+from autokestra.actions.isolation import IsolationPolicy
 from autokestra.actions.protocol import Action, ActionContext, ActionError
 from autokestra.errors import AutokestraError
 from autokestra.executions.records import AttemptState, LogLine, StoredOutput
@@ -125,7 +126,7 @@ class WorkflowTaskExecutor:
     """Runs attempts. One object serves all threads of a worker process.
 
     `environ` is the environment from which children inherit the basic variables and what `passEnv` lists;
-    `clock` gives microseconds UTC.
+    `clock` gives microseconds UTC. `isolation` decides under which level a task's children run.
     """
 
     def __init__(
@@ -140,7 +141,9 @@ class WorkflowTaskExecutor:
         environ: Mapping[str, str],
         owner: str,
         clock: Callable[[], int],
+        isolation: IsolationPolicy | None = None,
     ) -> None:
+        self._isolation = isolation or IsolationPolicy()
         self._resolver = resolver
         self._actions = actions
         self._rows = rows
@@ -251,6 +254,7 @@ class WorkflowTaskExecutor:
             task_id=job.task_id,
             execution_id=job.execution_id,
             attempt=job.attempt,
+            isolation=self._isolation.of(job.isolation),
         )
         return _Ending(state=AttemptState.SUCCESS, result=to_json(action.run(model, context)))
 
