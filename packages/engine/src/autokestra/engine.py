@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -276,6 +277,8 @@ class WorkflowEngine:
             pass_env=workflow.pass_env,
             timeout=task.timeout,
             isolation=task.isolation or workflow.isolation,
+            max_output=task.max_output,
+            limits=_limits(task),
             variables=workflow.vars,
             arguments=job.arguments,
             parents=tuple(
@@ -386,6 +389,11 @@ def _rule(task: Task) -> TaskRule:
         backoff=retry.backoff_seconds if retry else 0,
         max_backoff=retry.max_backoff_seconds if retry else 0,
     )
+
+
+def _limits(task: Task) -> dict[str, int]:
+    limits = {} if task.limits is None else {"memory": task.limits.memory, "cpu": task.limits.cpu}
+    return {name: ceil(value) for name, value in limits.items() if value is not None}
 
 
 def _words(reason: str | None) -> str | None:

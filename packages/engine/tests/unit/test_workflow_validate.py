@@ -203,7 +203,7 @@ def test_a_valid_workflow_has_no_problems():
             37,
             "tasks[0].forEach",
             "unknown key 'forEach'",
-            "known keys: id, type, description, inputs, needs, env, retry, timeout, continueOnError, isolation",
+            "known keys: id, type, description, inputs, needs, env, retry, timeout, continueOnError, isolation, maxOutput, limits",
         ),
         (
             "id: w\ntasks: [{id: a, type: core/open.do, needs: b}]",

@@ -22,7 +22,7 @@ from autokestra.errors import AutokestraError
 from autokestra.executions.records import AttemptState, LogLine, StoredOutput
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.outputs import OutputVault, to_json
-from autokestra.worker.tasklog import IdleWatch, TaskLog
+from autokestra.worker.tasklog import MAX_LOG_BYTES, IdleWatch, TaskLog
 from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, resolve_templates
 
 
@@ -174,6 +174,7 @@ class WorkflowTaskExecutor:
             task_id=job.task_id,
             attempt=job.attempt,
             clock=self._clock,
+            limit=job.max_output or MAX_LOG_BYTES,
         )
         with self._idle.over(log):
             ending = self._guarded(job, masker, own, log)
@@ -255,6 +256,7 @@ class WorkflowTaskExecutor:
             execution_id=job.execution_id,
             attempt=job.attempt,
             isolation=self._isolation.of(job.isolation),
+            limits=job.limits,
         )
         return _Ending(state=AttemptState.SUCCESS, result=to_json(action.run(model, context)))
 

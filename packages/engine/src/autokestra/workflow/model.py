@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from autokestra.workflow.durations import parse_duration
+from autokestra.workflow.sizes import parse_size
 
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"  # POSIX.1-2017, 8.1, and lower case
@@ -18,6 +19,8 @@ Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 Once = AfterValidator(lambda names: tuple(dict.fromkeys(names)))  # a name that is listed twice counts once
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+LEAST_MEMORY: Final = 16 << 20  # bytes; with less, not even an interpreter starts
 
 
 class _Part(BaseModel):
@@ -54,6 +57,17 @@ class Retry(_Part):
     )
 
 
+class Limits(_Part):
+    """What each process of a task may use at most; the kernel enforces it."""
+
+    memory: Annotated[Size, Field(ge=LEAST_MEMORY)] | None = Field(
+        default=None, description="Memory of its own for each process: 512MiB, 2GiB. More is refused to it."
+    )
+    cpu: Duration | None = Field(
+        default=None, description="Processor time of each process: 60s, 5m. Whole seconds; then it is killed."
+    )
+
+
 class Task(_Part):
     """One step of a workflow."""
 
@@ -75,6 +89,10 @@ class Task(_Part):
         default=False, description="Whether its failure leaves the rest of the execution unharmed."
     )
     isolation: Isolation | None = Field(default=None, description="Instead of what the workflow says.")
+    max_output: Size | None = Field(
+        default=None, description="How much of what it prints is kept: 1MiB, 1GiB. Default: 64MiB."
+    )
+    limits: Limits | None = Field(default=None, description="Limits of its child processes.")
 
 
 class Workflow(_Part):
