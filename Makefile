@@ -16,14 +16,18 @@ help:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# The requirement files are closed under dependency, so pip has nothing to resolve: left to it, an extra such as
+# `coverage[toml]` is looked up apart from its pin and breaks on the day a newer release appears.
+LOCKED := install --require-hashes --no-deps
+
 # pip runs again only when a pin or a manifest has changed.
 $(VENV)/.runtime: requirements/runtime.txt $(MANIFESTS) | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements/runtime.txt
+	$(PIP) $(LOCKED) -r requirements/runtime.txt
 	$(PIP) install --no-deps --no-build-isolation $(PACKAGES:%=-e %)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
-	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) $(LOCKED) -r requirements/dev.txt
 	@touch $@
 
 ## make demo        store a token, run the penguins workflow, search every file for the token
@@ -55,7 +59,7 @@ wheels: $(VENV)/.runtime
 ALONE := .venv-alone
 test-alone: $(VENV)/.dev
 	@test -x $(ALONE)/bin/python || $(PYTHON) -m venv $(ALONE)
-	@$(ALONE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/secrets-alone.txt
+	@$(ALONE)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) -r requirements/secrets-alone.txt
 	@rm -rf build/alone
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/alone packages/secrets
 	@$(ALONE)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --force-reinstall build/alone/*.whl
