@@ -263,9 +263,8 @@ tasks:
     inputs:
       script: |
         echo quiet MARK
-        cat /proc/[0-9]*/cmdline > proc-cmdline 2> /dev/null
-        cat /proc/self/environ /proc/$PPID/environ > proc-environ 2> /dev/null
-        true
+        cat /proc/[0-9]*/cmdline > proc-cmdline 2> /dev/null || true
+        cat /proc/self/environ /proc/$PPID/environ > proc-environ 2> /dev/null || true
   - id: marked
     type: core/shell.run
     env: {MARKED: "{{ inputs.mark }}"}
