@@ -3,11 +3,14 @@
 The oracle is another implementation: naive search for every form, intervals merged.
 """
 
+import json
 import os
 import random
 import re
 import time
+from pathlib import Path
 
+import pytest
 from ahocorasick_rs import BytesAhoCorasick
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from autokestra_secrets.masking.encodings import forms
 from autokestra_secrets.masking.finder import Finder, literal
 
 PLACEHOLDER = b"***SECRET***"
+CORPUS = json.loads((Path(__file__).parents[1] / "masking_cases" / "corpus.json").read_text())
 SOAK_SECONDS = float(os.environ.get("AUTOKESTRA_SOAK_SECONDS", "2"))
 
 small = st.sampled_from([b"a", b"ab", b"abc", b"ab\0", b"a\xff\xfe"]).flatmap(
@@ -171,6 +175,19 @@ def found_by_other(needles: list[bytes], data: bytes) -> list[tuple[int, int]]:
     return sorted(
         (end, index) for index, _, end in BytesAhoCorasick(needles).find_matches_as_indexes(data, overlapping=True)
     )
+
+
+@pytest.mark.parametrize("found", CORPUS, ids=lambda found: found["note"].replace(" ", "-"))
+def test_what_fuzzing_found_once_stays_right(found):
+    """The corpus: texts (as Latin-1) that a masker in the making got wrong."""
+    secrets = [secret.encode("latin-1") for secret in found["secrets"]]
+    data = found["text"].encode("latin-1")
+    masker = SecretMasker(secrets, min_length=1)
+    masked = masker.mask(data)
+    for size in (1, 2, 3, 7):
+        assert masked == streamed(masker, cut_up(data, [size] * (len(data) // size)))
+    body = masked.replace(PLACEHOLDER, b"\0\0\1\0\0")
+    assert [] == [needle for needle in needles_of(secrets) if needle in body and b"\0" not in needle]
 
 
 def test_soak_against_another_finder():

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from autokestra_secrets import SecretMasker, SecretValue, maskability
-from autokestra_secrets.masking.masker import placeholder_from
+from autokestra_secrets.masking.policy import placeholder_from
 
 TOKEN = "hunter2-of-the-day"
 
@@ -198,3 +199,30 @@ def test_a_stream_goes_on_after_a_flush():
     stream = SecretMasker([TOKEN]).stream()
     assert stream.feed(b"hunter2") + stream.flush() == b"hunter2"
     assert stream.feed(b"-of-the-day " + TOKEN.encode()) == b"-of-the-day ***SECRET***"
+
+
+def test_many_threads_add_and_mask_and_stream_at_once():
+    masker = SecretMasker([TOKEN])
+    faults = []
+
+    def work(number):
+        stream = masker.child().stream(commands=True)
+        out = []
+        for step in range(40):
+            value = f"value-{number}-{step}-of-a-thread"
+            masker.add(value, f"T{number}")
+            out.append(stream.feed(f"{TOKEN} {value}\n::add-mask::own-{value}\nown-{value}\n".encode()))
+            if masker.mask(f"<{value}>") != "<***SECRET***>":
+                faults.append(value)
+        text = b"".join(out) + stream.flush()
+        if text != b"***SECRET*** ***SECRET***\n***SECRET***\n" * 40:
+            faults.append(text)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert masker.counts["unnamed"] == {"plain": 200}
+    assert masker.mask("own-value-0-0-of-a-thread") != "***SECRET***"

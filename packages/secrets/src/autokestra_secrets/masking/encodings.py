@@ -1,7 +1,6 @@
 """The forms in which a value can be printed: a pure table of name, function and reason.
 
-`forms` answers what a masker has to look for, `maskability` why a value cannot be masked safely. Nothing here
-searches, and nothing here touches the outside world.
+`forms` answers what a masker has to look for. Nothing here searches, and nothing here touches the outside world.
 """
 
 import re
@@ -9,9 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from autokestra_secrets.masking import alphabets, escapes, quoting
-from autokestra_secrets.masking.parts import BOOLEAN_LIKE, parts
+from autokestra_secrets.masking.parts import parts
+from autokestra_secrets.masking.policy import MIN_LENGTH, maskability
 
-MIN_LENGTH: Final = 4  # bytes of a plain value, by default
+__all__ = ["ENCODINGS", "Encoding", "Form", "forms", "maskability"]
+
 ENCODED_LENGTH: Final = 8  # bytes of a form in another alphabet; shorter ones stand in ordinary text by chance
 ESCAPED_LENGTH: Final = 4  # bytes of a form with some characters escaped
 LARGE: Final = 1 << 16  # bytes; of larger values only the common encodings are looked for
@@ -67,13 +68,14 @@ ENCODINGS: Final = (
     Encoding("base64", alphabets.base64_url, "JWT, URL-safe APIs", wrapped=True, common=True),
     Encoding("base64", alphabets.base64_escaped, "base64 in a URL or by PHP"),
     Encoding("double base64", alphabets.double_base64, "how CVE-2025-30066 got past a masker", wrapped=True),
-    Encoding("base64 of UTF-16", alphabets.base64_utf16, "powershell -EncodedCommand", wrapped=True, tails=True),
+    Encoding("base64 of UTF-16", alphabets.base64_utf16, "powershell -EncodedCommand", wrapped=True),
     Encoding("utf-16", alphabets.utf16, "wsl.exe, redirected PowerShell"),
     Encoding("hex", alphabets.hexadecimal, "xxd -p, digest tools", wrapped=True, tails=True, common=True),
     Encoding("hex", alphabets.hexadecimal_separated, "openssl, C and Python literals", wrapped=True),
     Encoding("percent", escapes.common_percent, "URLs and forms", _UNRESERVED, common=True),
     Encoding("percent", escapes.percent, "by every writer's idea of what to escape", _UNRESERVED),
     Encoding("double percent", escapes.double_percent, "a URL within a URL", _UNRESERVED),
+    Encoding("quoted-printable", escapes.quoted_printable, "mail", _UNRESERVED),
     Encoding("json", escapes.json_string, "every structured log", _UNRESERVED, common=True),
     Encoding("nested json", escapes.nested_json, "a JSON log of a JSON body", _UNRESERVED),
     Encoding("xml", escapes.xml, "XML, HTML, SOAP", _UNRESERVED),
@@ -83,23 +85,6 @@ ENCODINGS: Final = (
     Encoding("doubled", quoting.doubled, "SQL, CSV, Compose, cron, cmd", _UNRESERVED),
     Encoding("repr", quoting.representations, "tracebacks, debuggers, Go's %q", _UNRESERVED),
 )
-
-
-def maskability(value: bytes, *, min_length: int = MIN_LENGTH) -> str | None:
-    """Return why `value` cannot be masked safely, or None when it can.
-
-    The reason never repeats the value. `min_length` is in bytes.
-    """
-    trimmed = value.strip()
-    if not value:
-        return "empty"
-    if not trimmed:
-        return "only whitespace"
-    if len(trimmed) < min_length:
-        return f"shorter than {min_length} bytes"
-    if trimmed.lower() in BOOLEAN_LIKE and min_length > 1:
-        return "a word that logs are full of"
-    return None
 
 
 def forms(value: bytes, *, min_length: int = MIN_LENGTH) -> Iterator[Form]:

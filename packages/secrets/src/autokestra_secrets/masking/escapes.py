@@ -77,6 +77,11 @@ def double_percent(value: bytes) -> Iterator[bytes]:
         yield form.replace(b"%", b"%25")
 
 
+def quoted_printable(value: bytes) -> Iterator[bytes]:
+    """Yield the quoted-printable encoding (RFC 2045, 6.7) of mail, without its line breaks."""
+    yield re.sub(rb"[=\x80-\xff]", lambda match: b"=%02X" % match[0][0], value)
+
+
 def as_text(spell: Callable[[str], Iterator[str]]) -> Callable[[bytes], Iterator[bytes]]:
     """Let a function of text work on bytes; what is not UTF-8 passes through as it is."""
 

@@ -7,14 +7,18 @@ literals of one database; the others have a trigger in it, and what stands aroun
 from collections.abc import Sequence
 from typing import Final
 
-from autokestra_secrets.masking.encodings import ENCODED_LEAD, PLAIN_LEAD, Form
+from autokestra_secrets.masking.encodings import ENCODED_LEAD, PLAIN_LEAD
 from autokestra_secrets.masking.finder import LITERAL_BYTES, Patterns, literal
 from autokestra_secrets.masking.heads import Heads, Opener
 from autokestra_secrets.masking.long import Long, Match
+from autokestra_secrets.masking.needle import Needle
+from autokestra_secrets.masking.repeats import smallest_period
 from autokestra_secrets.masking.spaced import Spaced, single_spaced
 from autokestra_secrets.masking.view import BLANKS
 from autokestra_secrets.masking.waiting import WORTH_BYTES, LargeForm
 from autokestra_secrets.masking.wrapped import PIECE, BrokenTokens, TokenLeads, Wrapped, may_be_wrapped
+
+DENSE_BYTES: Final = 4  # period of a value that is searched for like a long one
 
 Values = list[tuple[bytes, int]]
 _SPACED: Final = -1  # the meaning of a trigger of values with blanks; below it come long values, then local triggers
@@ -28,7 +32,7 @@ class Index:
 
     __slots__ = ("_finder", "_heads", "_local", "_long", "_meant", "_sizes", "_spaced", "forms", "large")
 
-    def __init__(self, forms: Sequence[Form], *, as_is: bool = False) -> None:
+    def __init__(self, forms: Sequence[Needle], *, as_is: bool = False) -> None:
         self.forms = tuple(forms)
         self.large = tuple(LargeForm(form) for form in self.forms if len(form.data) > WORTH_BYTES)
         self._sizes = [len(form.data) for form in self.forms]
@@ -38,11 +42,11 @@ class Index:
             *(Wrapped(lead, values) for lead, values in plan.wrapped.items()),
             *(BrokenTokens(*piece, values, PLAIN_LEAD) for piece, values in plan.pieces.items()),
         ]
-        self._spaced = plan.spaced_values(self.forms)
+        self._spaced = plan.spaced_values()
         patterns = Patterns()
         for data, number in (*plan.literals, *plan.singles):
             patterns.add((literal(data),), number)
-            self._sizes[number] = len(data)
+            self._sizes[number] = len(data)  # of one with blanks: as it is with single ones
         for place, long in enumerate(self._long):
             patterns.add((long.trigger,), _SPACED - 1 - place, once=True)
         for place, local in enumerate(self._local):
@@ -71,22 +75,14 @@ class Index:
         return self._heads.earliest(data, start)
 
     def _examine(self, data: bytes, start: int, hits: list[tuple[int, int]], *, final: bool) -> tuple[list[Match], int]:
-        runs: list[list[int]] = []  # places where a literal overlaps itself are one, however many they are
-        last: dict[int, list[int]] = {}
+        matches: list[Match] = []
         triggers: dict[int, list[int]] = {}
         for end, index in hits:
             for meaning in self._meant[index]:
-                if meaning < 0:
-                    triggers.setdefault(meaning, []).append(end)
-                    continue
-                first = end - self._sizes[meaning]
-                run = last.get(meaning)
-                if run is not None and run[0] <= first < run[1]:
-                    run[1] = max(run[1], end)
+                if meaning >= 0:
+                    matches.append((end - self._sizes[meaning], end, meaning))
                 else:
-                    run = last[meaning] = [first, end, meaning]
-                    runs.append(run)
-        matches: list[Match] = [(first, end, number) for first, end, number in runs]
+                    triggers.setdefault(meaning, []).append(end)
         hold = len(data)
         for meaning, ends in triggers.items():
             place = _SPACED - 1 - meaning
@@ -107,7 +103,7 @@ class Index:
 class _Plan:
     """How each form is found: as a literal, by its lead, by its pieces, or by searching the text for it."""
 
-    def __init__(self, forms: Sequence[Form], *, as_is: bool) -> None:
+    def __init__(self, forms: Sequence[Needle], *, as_is: bool) -> None:
         self.literals: Values = []
         self.singles: Values = []  # literals too, but those with blanks open in a way of their own
         self.long: Values = []
@@ -124,16 +120,18 @@ class _Plan:
             else:
                 self._add(form, number)
 
-    def spaced_values(self, forms: Sequence[Form]) -> Spaced | None:
+    def spaced_values(self) -> Spaced | None:
         """Return what finds the values with blanks, by an index over single-spaced text."""
         if not self.spaced:
             return None
-        inner = Index([Form(forms[number].kind, data) for data, number in self.spaced], as_is=True)
+        inner = Index([Needle(data) for data, _ in self.spaced], as_is=True)
         return Spaced([data for data, _ in self.spaced], inner, [number for _, number in self.spaced])
 
     def _add_literal(self, data: bytes, number: int) -> None:
         self.beginnings.append(data)
-        (self.literals if len(data) <= LITERAL_BYTES else self.long).append((data, number))
+        # A value that repeats a few bytes may match at every byte of a text: that is searched, not reported.
+        is_literal = len(data) <= LITERAL_BYTES and not 0 < smallest_period(data) <= DENSE_BYTES
+        (self.literals if is_literal else self.long).append((data, number))
 
     def _add_spaced(self, data: bytes, number: int) -> None:
         single = single_spaced(data)
@@ -142,7 +140,7 @@ class _Plan:
         if len(single) <= LITERAL_BYTES:
             self.singles.append((single, number))
 
-    def _add(self, form: Form, number: int) -> None:
+    def _add(self, form: Needle, number: int) -> None:
         data, lead = form.data, form.data[: form.lead]
         if form.lead == ENCODED_LEAD:
             group = self.wrapped.get(lead)

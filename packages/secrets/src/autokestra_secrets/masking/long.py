@@ -1,4 +1,7 @@
-"""Values longer than an expression may be: an anchor in the database says that a search is worth while."""
+"""Values that are searched for, not reported: longer than an expression may be, or repeating a few bytes.
+
+An anchor in the database says that the search is worth while.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -44,5 +47,5 @@ class Long:
 def _anchor(data: bytes) -> bytes:
     # The window with the most distinct bytes among evenly spread ones: the least repetitive, the rarest in a text.
     step = max(1, (len(data) - WINDOW) // 256)
-    places = range(0, len(data) - WINDOW + 1, step)
+    places = range(0, max(1, len(data) - WINDOW + 1), step)
     return max((data[at : at + WINDOW] for at in places), key=lambda window: len(set(window)))

@@ -5,18 +5,18 @@ that of `stream`. Nothing here reads the environment, a file or a clock.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from threading import RLock
 from typing import Final, TypeVar
 
-from autokestra_secrets.masking.encodings import MIN_LENGTH, Form, forms, maskability
+from autokestra_secrets.masking.encodings import forms
 from autokestra_secrets.masking.index import Index
+from autokestra_secrets.masking.needle import Needle, Owner
 from autokestra_secrets.masking.objects import mask_object
+from autokestra_secrets.masking.policy import MIN_LENGTH, PLACEHOLDER, maskability
 from autokestra_secrets.masking.stream import StreamMasker
 from autokestra_secrets.names import SecretValue
 
-PLACEHOLDER: Final = "***SECRET***"
-PLACEHOLDER_LENGTH: Final = 64  # characters
 GROWTH: Final = 8  # an index is merged with a newer one of more than an eighth of its size
 UNNAMED: Final = "unnamed"  # what `counts` and `unmaskable` call a value that was added without a name
 
@@ -49,9 +49,8 @@ class SecretMasker:
             self.add(value)
 
     def _reset(self) -> None:
-        self._owners: dict[bytes, tuple[tuple[str, str], ...]] = {}
-        self._leads: dict[bytes, int] = {}
-        self._fresh: list[Form] = []
+        self._needles: dict[bytes, Needle] = {}
+        self._fresh: list[Needle] = []
         self._indexes: tuple[Index, ...] = ()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unmaskable: dict[str, str] = {}
@@ -76,14 +75,13 @@ class SecretMasker:
                     self._unmaskable[owner] = reason
                 return
             for form in forms(data, min_length=self._min_length):
-                if self._leads.get(form.data) != form.lead:
-                    self._leads[form.data] = form.lead
-                    self._fresh.append(form)
-                owners = self._owners.get(form.data)
-                if owners is None:
-                    self._owners[form.data] = ((owner, form.kind),)
-                elif all(owner != other for other, _ in owners):
-                    self._owners[form.data] = tuple(sorted((*owners, (owner, form.kind))))
+                needle = self._needles.get(form.data)
+                if needle is None or needle.lead != form.lead:
+                    owners = needle.owners if needle else None  # the same bytes, broken in another way
+                    needle = Needle(form.data, lead=form.lead, exact=form.exact, owners=owners)
+                    self._needles[form.data] = needle
+                    self._fresh.append(needle)
+                needle.add_owner(owner, form.kind)
 
     def refuse(self, name: str, reason: str) -> None:
         """Note that a value of `name` could not be registered, and why. For `CommandLines`."""
@@ -144,7 +142,7 @@ class SecretMasker:
     @property
     def is_armed(self) -> bool:
         """Whether there is anything to look for."""
-        return bool(self._owners) or (self._parent is not None and self._parent.is_armed)
+        return bool(self._needles) or (self._parent is not None and self._parent.is_armed)
 
     def indexes(self) -> tuple[Index, ...]:
         """Return what to search with now. For `StreamMasker`."""
@@ -159,33 +157,23 @@ class SecretMasker:
         """How often this masker or one above it was cleared. For `StreamMasker`."""
         return self._era + (self._parent.era if self._parent else 0)
 
-    def placeholder_for(self, form: Form) -> bytes:
-        """Return the placeholder of a match that begins with `form`. For `StreamMasker`."""
+    def placeholder_for(self, needle: Needle) -> bytes:
+        """Return the placeholder of a match that begins with `needle`. For `StreamMasker`."""
         if not self._names:
             return self._plain_placeholder
-        names = sorted({name for name, _ in self.owners_of(form) if name != UNNAMED})
+        names = sorted({name for name, _ in needle.owners if name != UNNAMED})
         return self._placeholder.replace("{name}", "+".join(names) or "SECRET").encode()
 
-    def owners_of(self, form: Form) -> tuple[tuple[str, str], ...]:
-        """Return the names of the secrets that `form` is a form of, each with what it is to them."""
-        owners = self._owners.get(form.data)
-        if owners is None and self._parent is not None:
-            owners = self._parent.owners_of(form)
-        return owners or ((UNNAMED, form.kind),)  # cleared in the meantime
-
-    def count(self, found: Iterable[Form]) -> None:
-        """Note that the forms in `found` were replaced. For `StreamMasker`."""
-        self._add([owner for form in found for owner in self.owners_of(form)])
-
-    def _add(self, owners: Sequence[tuple[str, str]]) -> None:
+    def count(self, owners: Sequence[Owner]) -> None:
+        """Add one replacement for each of `owners`, here and in every masker above. For `StreamMasker`."""
         with self._lock:
             for owner in owners:
                 self._counts[owner] += 1
         if self._parent is not None:
-            self._parent._add(owners)  # noqa: SLF001  # what a child replaces is counted in every masker above it
+            self._parent.count(owners)
 
 
-def _grown(indexes: tuple[Index, ...], fresh: Sequence[Form]) -> tuple[Index, ...]:
+def _grown(indexes: tuple[Index, ...], fresh: Sequence[Needle]) -> tuple[Index, ...]:
     """Return `indexes` with `fresh` forms: in a small one of their own, until that has grown to a part of the next.
 
     So a late value costs little, many late values cost little each, and there are never many indexes to search with.
@@ -215,14 +203,3 @@ def as_text(data: bytes) -> str:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return data.decode("utf-8", "surrogateescape")
-
-
-def placeholder_from(environ: Mapping[str, str]) -> str:
-    """Return the placeholder that the variable AUTOKESTRA_MASK asks for, the default when it is absent or empty.
-
-    Raises ValueError when it is longer than 64 characters or holds a control character.
-    """
-    chosen = environ.get("AUTOKESTRA_MASK") or PLACEHOLDER
-    if len(chosen) > PLACEHOLDER_LENGTH or not chosen.isprintable():
-        raise ValueError(f"AUTOKESTRA_MASK must be at most {PLACEHOLDER_LENGTH} printable characters")
-    return chosen

@@ -13,13 +13,14 @@ from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from autokestra_secrets.masking.policy import BOOLEAN_LIKE
+
 LETTERS: Final = 5  # letters and digits that make a line worth masking
 LEAF_BYTES: Final = 6  # of a string inside a structured value
 LINES: Final = 20_000  # of one value that are masked by themselves
 LEAVES: Final = 1000  # strings of one structured value that are masked by themselves
 FOLDED_BYTES: Final = 16  # of a value in mixed case that is also looked for in one case
 
-BOOLEAN_LIKE: Final = frozenset(b"true false yes no on off null nil none undefined enabled disabled".split())
 _LINE_END: Final = re.compile(rb"[\r\n]+")
 _LETTER: Final = re.compile(rb"[A-Za-z0-9\x80-\xff]")
 _WEAK: Final = re.compile(rb"-----(BEGIN|END) [^\r\n]*-----|[\"']?[\w.-]+[\"']?\s*[:=]\s*[\[{(|>]?")

@@ -101,10 +101,10 @@ def representations(text: str) -> Iterator[str]:
     ):
         bare = literal.replace("\\'", "'")
         yield bare
-        yield re.sub(r"\\x[0-9a-f]{2}", _upper_hex, bare)  # JavaScript
+        yield re.sub(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})", _upper_hex, bare)  # JavaScript, YAML
         yield bare.replace("'", "\\'")
         yield bare.replace('"', '\\"')
 
 
 def _upper_hex(escape: re.Match[str]) -> str:
-    return "\\x" + escape[0][2:].upper()
+    return escape[0][:2] + escape[0][2:].upper()

@@ -12,13 +12,15 @@ from autokestra_secrets.masking.view import GAP_BYTES, Unseen, escape_around, ha
 from autokestra_secrets.masking.waiting import WORTH_BYTES, Waiting, wait_for
 
 if TYPE_CHECKING:
-    from autokestra_secrets.masking.encodings import Form
     from autokestra_secrets.masking.index import Index
     from autokestra_secrets.masking.masker import SecretMasker
+    from autokestra_secrets.masking.needle import Needle, Owner
 
 _PIECE: Final = 1 << 24  # bytes scanned at once; Hyperscan counts in 32 bits
 
-Found = tuple[int, int, "Form"]  # start, minus end (so that of two that start together the longer comes first), form
+Found = tuple[
+    int, int, "Needle"
+]  # start, minus end (so that of two that start together the longer comes first), what was found
 
 
 class StreamMasker:
@@ -34,7 +36,7 @@ class StreamMasker:
         self._commands = CommandLines(masker.add, masker.refuse) if commands else None
         self._held = b""
         self._covered = 0  # how many of the held bytes belong to a match whose placeholder has been released
-        self._match: set[bytes] = set()  # the forms of the last match, which may go on
+        self._match: set[str] = set()  # the names of the secrets in the last match, which may go on
         self._lead = 0  # how many of the held bytes are the rest of an escape that has been released
         self._unseen = Unseen()
         self._era = masker.era
@@ -99,13 +101,14 @@ class StreamMasker:
         if self._indexes and has_unseen(data):
             view, end = self._unseen.without(data, self._lead, final=final)
             hold = min(hold, end)
-            start = 0 if final else view.roomiest(GAP_BYTES)
             for index in self._indexes:
-                matches, at = index.search(view.data, start=start, final=final)
+                matches, at = index.search(view.data, final=final)
                 for first, last, number in matches:
                     span = view.span(first, last)
                     if span[1] - span[0] - (last - first) <= GAP_BYTES:
                         found.append((span[0], -span[1], index.forms[number]))
+                if at < len(view.data) and view.left_out_behind(at) > GAP_BYTES:
+                    _, at = index.search(view.data, start=view.roomiest(GAP_BYTES))
                 if at < len(view.data):
                     hold = min(hold, view.original(at))
         return found, hold
@@ -117,19 +120,20 @@ class StreamMasker:
         at = self._covered
         if found:
             found.sort(key=_place)
-            replaced: list[Form] = []
-            for start, minus_end, form in found:
+            replaced: list[Owner] = []
+            for start, minus_end, needle in found:
                 if start >= hold:
                     break
                 if start >= at:
-                    out += (data[at:start], self._masker.placeholder_for(form))
+                    out += (data[at:start], self._masker.placeholder_for(needle))
                     self._match.clear()
                 elif -minus_end <= at:
                     continue
                 at = -minus_end
-                if form.data not in self._match:  # a form counts once for each placeholder
-                    self._match.add(form.data)
-                    replaced.append(form)
+                for owner in needle.owners:
+                    if owner[0] not in self._match:  # a secret counts once for each placeholder
+                        self._match.add(owner[0])
+                        replaced.append(owner)
             if self._counted:
                 self._masker.count(replaced)
         # 4. Of a match that reaches into the held part the placeholder is out; the rest of it is only remembered.

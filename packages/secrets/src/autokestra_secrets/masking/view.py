@@ -7,7 +7,8 @@ text itself.
 
 import re
 from bisect import bisect_right
-from itertools import accumulate
+from itertools import accumulate, count
+from operator import add
 from typing import Final
 
 GAP_BYTES: Final = 4096  # bytes that a match may hold beyond those of its form
@@ -23,8 +24,10 @@ _UNFINISHED: Final = re.compile(
 )
 _WORTH_BYTES: Final = 2048  # of a piece from which on replacing known escapes pays
 _COLOURS: Final = 24  # different control sequences worth remembering
+_PASSES: Final = 64  # pieces with more of them before replacing is tried again
 _UNFINISHED_BYTES: Final = STRING_BYTES + 8
 ESCAPES: Final = re.compile(_ESCAPE)
+_CONTROL_SEQUENCE: Final = re.compile(rb"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]")  # none of them begins another one
 _UNSEEN: Final = re.compile(_ESCAPE + rb"|\r")
 BLANKS: Final = re.compile(rb"[ \t\n\r\x0b\x0c]+")
 LINE_BREAKS: Final = re.compile(rb"\r{0,4}\n[ \t]{0,32}")  # bounded: a megabyte of CR must not take long
@@ -52,7 +55,7 @@ class View:
         self._source, self._pattern, self._instead, self._keeps_lines = source, pattern, instead, keeps_lines
         self.start, self._end = start, len(source) if end is None else end
         self.data = pattern.sub(instead, source[start : self._end]) if data is None else data
-        self._begins: tuple[list[int], list[int]] = ([], [])
+        self._begins: tuple[list[int], list[int]] | None = None
         self._maps: dict[int, tuple[list[int], list[int]]] = {}
 
     def original(self, position: int) -> int:
@@ -74,6 +77,10 @@ class View:
         """Return the part of the source that holds the view's bytes from `first` up to `last`, not empty."""
         return self.original(first), self.original(last - 1) + 1
 
+    def left_out_behind(self, position: int) -> int:
+        """Return how many bytes are left out behind `position`."""
+        return self._end - self.original(position) - (len(self.data) - position)
+
     def roomiest(self, extra: int) -> int:
         """Return the smallest position behind which at most `extra` bytes are left out."""
         if self._end - self.start - len(self.data) <= extra:
@@ -81,7 +88,7 @@ class View:
         low, high = 0, len(self.data)
         while low < high:
             middle = (low + high) // 2
-            if self._end - self.original(middle) - (len(self.data) - middle) <= extra:
+            if self.left_out_behind(middle) <= extra:
                 high = middle
             else:
                 low = middle + 1
@@ -89,7 +96,7 @@ class View:
 
     def _parts(self) -> tuple[list[int], list[int]]:
         """Where each part begins, in the view and in the source: each line, or all there is."""
-        if not self._begins[0]:
+        if self._begins is None:
             if self._keeps_lines:
                 source = self._source[self.start : self._end].split(b"\n")
                 self._begins = (_starts(self.data.split(b"\n"), 0), _starts(source, self.start))
@@ -123,16 +130,18 @@ class View:
 
 
 def _starts(lines: list[bytes], start: int) -> list[int]:
-    return list(accumulate((len(line) + 1 for line in lines[:-1]), initial=start))
+    # Where each line begins: the lengths before it, and a line feed for each line before it.
+    return list(map(add, accumulate(map(len, lines[:-1]), initial=start), count()))
 
 
 class Unseen:
     """Takes escapes and carriage returns out of the pieces of one stream, and remembers which escapes it uses."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_passes")
 
     def __init__(self) -> None:
         self._known: tuple[bytes, ...] = ()
+        self._passes = 0
 
     def without(self, data: bytes, start: int, *, final: bool) -> tuple[View, int]:
         """Return the view of `data[start:]` without escapes and CR, and where an unfinished escape begins.
@@ -140,7 +149,7 @@ class Unseen:
         At the end of a stream nothing is unfinished. `start` is behind an escape that began in bytes already released.
         """
         end = len(data)
-        if not final:
+        if not final and not data.endswith((b"\n", b"\r")):  # neither stands in an escape
             part = _UNFINISHED.search(data, max(start, end - _UNFINISHED_BYTES))
             if part:
                 end = part.start()
@@ -148,20 +157,25 @@ class Unseen:
         return View(data, _UNSEEN, start=start, end=end, keeps_lines=True, data=self._strip(data[start:end])), end
 
     def _strip(self, data: bytes) -> bytes:
-        # A program uses few colours, and `replace` is many times faster than `sub`. It does the same when every ESC
-        # begins a known control sequence: none of them begins another one, and none can come about by removing one.
-        if len(data) < _WORTH_BYTES:
-            return _UNSEEN.sub(b"", data)
-        if not self._known or sum(map(data.count, self._known)) != data.count(b"\x1b"):
-            escapes = set(ESCAPES.findall(data))
-            if len(escapes) > _COLOURS or not all(escape.startswith(b"\x1b[") for escape in escapes):
-                return _UNSEEN.sub(b"", data)
-            self._known = tuple(escapes)
-            if sum(map(data.count, self._known)) != data.count(b"\x1b"):
-                return _UNSEEN.sub(b"", data)
+        # A program uses few colours, and `replace` is many times faster than `sub`. A known escape becomes a CR first,
+        # which is left out as well, so that nothing can come together to an escape that was none. If no ESC is left,
+        # every one of them began a known escape, and this is what `sub` does.
+        if len(data) >= _WORTH_BYTES and not self._passes:
+            rest = self._replaced(data)
+            if b"\x1b" in rest:
+                self._known = tuple({*self._known, *filter(_CONTROL_SEQUENCE.fullmatch, ESCAPES.findall(rest))})
+                if len(self._known) > _COLOURS:  # a gradient, or many programs: not worth another try for a while
+                    self._known, self._passes = (), _PASSES
+                rest = self._replaced(data)
+            if b"\x1b" not in rest:
+                return rest.translate(None, b"\r")
+        self._passes = max(0, self._passes - 1)
+        return _UNSEEN.sub(b"", data)
+
+    def _replaced(self, data: bytes) -> bytes:
         for escape in self._known:
-            data = data.replace(escape, b"")
-        return data.replace(b"\r", b"")
+            data = data.replace(escape, b"\r")
+        return data
 
 
 def has_unseen(data: bytes) -> bool:

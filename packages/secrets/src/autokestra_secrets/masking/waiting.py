@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from autokestra_secrets.masking.encodings import ENCODED_LEAD, Form
+from autokestra_secrets.masking.encodings import ENCODED_LEAD
+from autokestra_secrets.masking.needle import Needle
 from autokestra_secrets.masking.view import BLANKS, GAP_BYTES
 from autokestra_secrets.masking.wrapped import extra_bytes
 
@@ -15,7 +16,7 @@ class LargeForm:
 
     __slots__ = ("data", "extra", "has_blanks", "head", "is_wrapped")
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Needle) -> None:
         self.has_blanks = BLANKS.search(form.data) is not None
         self.is_wrapped = form.lead == ENCODED_LEAD
         self.data = BLANKS.sub(b" ", form.data) if self.has_blanks else form.data

@@ -1,0 +1,129 @@
+"""One masker, one number of secrets, one process: prints its figures as JSON.
+
+Run as a program, by whatever interpreter has the masker: `python masking_subject.py ENGINE SECRETS`. It imports
+nothing of the project but the masker, so that each process's peak memory is that of the masker.
+"""
+
+import json
+import random
+import re
+import resource
+import string
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+LINES = 40_000
+LINE_BYTES = 120
+MATCH_EVERY = 100  # lines
+CHUNK = 65_536  # bytes
+SECONDS = 0.5  # of scanning, at least, where the text lasts that long
+PATIENCE = 20.0  # seconds of building; then the rest is put in by hand
+
+Scan = Callable[[bytes], object]
+
+
+def workload(count: int) -> tuple[list[str], bytes]:
+    """Return `count` secrets and a log in which every hundredth line holds one of them."""
+    random_ = random.Random(count)
+    letters = string.ascii_letters + string.digits + "-_"
+    secrets = ["".join(random_.choices(letters, k=32)) for _ in range(count)]
+    words = ["".join(random_.choices(string.ascii_lowercase, k=random_.randint(2, 9))) for _ in range(3000)]
+    lines = []
+    for number in range(LINES):
+        text = f"2026-11-24T01:52:{number % 60:02}Z INFO worker-{number % 7} " + " ".join(random_.choices(words, k=16))
+        if number % MATCH_EVERY == 0:
+            text = text[:70] + " token=" + random_.choice(secrets)
+        lines.append(text[: LINE_BYTES - 1].ljust(LINE_BYTES - 1, "."))
+    return secrets, ("\n".join(lines) + "\n").encode()
+
+
+def coloured(data: bytes) -> bytes:
+    """Return the log with every line in three colours."""
+    return b"".join(
+        b"\x1b[32m" + line[:20] + b"\x1b[0m" + line[20:40] + b"\x1b[1;31m" + line[40:] + b"\x1b[0m\n"
+        for line in data.splitlines()
+    )
+
+
+def ours(secrets: list[str]) -> tuple[Callable[[], Scan], int]:
+    """Return our masker, all forms registered, and the number of patterns."""
+    from autokestra_secrets import SecretMasker
+
+    masker = SecretMasker(secrets)
+    return lambda: masker.stream().feed, sum(len(index.forms) for index in masker.indexes())
+
+
+def alternation(secrets: list[str]) -> tuple[Callable[[], Scan], int]:
+    """Return what most maskers are: one regular expression of all values, over whole pieces of text."""
+    pattern = re.compile("|".join(map(re.escape, sorted(secrets, key=len, reverse=True))).encode())
+    pattern.sub(b"***", b"")
+    return lambda: lambda data: pattern.sub(b"***", data), len(secrets)
+
+
+def airflow(secrets: list[str]) -> tuple[Callable[[], Scan], int]:
+    """Return Airflow's masker; when adding value by value takes too long, the rest is put in at once."""
+    masker = import_module("airflow.sdk._shared.secrets_masker.secrets_masker").SecretsMasker()
+    masker.min_length_to_mask = 5
+    masker.sensitive_variables_fields = []
+    begin = time.perf_counter()
+    for secret in secrets:
+        if time.perf_counter() - begin > PATIENCE:
+            masker.patterns.update(re.escape(secret) for secret in secrets)
+            masker.replacer = re.compile("|".join(masker.patterns))
+            break
+        masker.add_mask(secret)
+    return lambda: lambda data: masker.redact(data.decode()), len(masker.patterns)
+
+
+ENGINES = {"ours": ours, "re": alternation, "airflow": airflow}
+
+
+def rate(scan: Scan, pieces: Iterator[bytes]) -> tuple[int, int, float]:
+    """Return bytes, pieces and seconds of scanning for about half a second."""
+    size = number = 0
+    begin = time.perf_counter()
+    for piece in pieces:
+        scan(piece)
+        size += len(piece)
+        number += 1
+        if number % 8 == 0 and time.perf_counter() - begin > SECONDS:
+            break
+    return size, number, time.perf_counter() - begin
+
+
+def chunked(data: bytes) -> Iterator[bytes]:
+    """Yield `data` three times over, in pieces of 64 KiB."""
+    for _ in range(3):
+        for at in range(0, len(data), CHUNK):
+            yield data[at : at + CHUNK]
+
+
+def measure(engine: str, count: int) -> dict[str, float]:
+    """Return the figures of one engine with `count` secrets."""
+    secrets, data = workload(count)
+    ENGINES[engine](["imported-before-the-clock-starts"])
+    baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.perf_counter()
+    fresh, patterns = ENGINES[engine](secrets)
+    build = time.perf_counter() - begin
+    figures: dict[str, float] = {"secrets": count, "patterns": patterns, "build_seconds": build}
+    size, _, seconds = rate(lambda piece: piece.find(b"\0no such thing"), chunked(data))
+    figures["find_mb_per_second"] = size / seconds / 1e6
+    texts = {"plain": data} if engine != "ours" else {"plain": data, "coloured": coloured(data)}
+    for name, text in texts.items():
+        scan = fresh()
+        scan(text[:CHUNK])  # a first scan allocates
+        size, _, seconds = rate(scan, chunked(text))
+        figures[f"{name}_mb_per_second"] = size / seconds / 1e6
+        lines = text.splitlines(keepends=True)
+        _, number, seconds = rate(fresh(), iter(lines))
+        figures[f"{name}_us_per_line"] = seconds / number * 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    figures["peak_mib"] = (peak - baseline) / 1024
+    return figures
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
