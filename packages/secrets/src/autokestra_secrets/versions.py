@@ -6,7 +6,7 @@ Everything here happens inside one transaction; values come in and rows go out.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from autokestra_secrets.backends import DELETE, PRUNE, PUT, MetadataRow, SecretRow
+from autokestra_secrets.backends import DELETE, PRUNE, MetadataRow, SecretRow
 from autokestra_secrets.errors import ConflictError, DamagedError, InvalidSecretNameError
 from autokestra_secrets.journal import VERIFY_HINT, genuine, written
 from autokestra_secrets.metadata import Details, SecretMetadata, decode_details, encode_details
@@ -120,7 +120,7 @@ def _current_row(writing: Writing, name: SecretName) -> SecretRow | None:
 def _seal(writing: Writing, row: SecretRow, plaintext: bytes) -> None:
     sealed = writing.keyring.seal_row(row, plaintext)
     writing.backend.put_secret(sealed)
-    writing.journal.append(PUT, sealed.name, sealed.version, sealed.auth_tag)
+    writing.journal.append_puts([sealed])
 
 
 def _look_hint(name: SecretName) -> str:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -81,6 +81,14 @@ class SQLiteFile:
         assert self._connection is not None
         try:
             self._connection.execute(statement, parameters).close()
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+
+    def execute_many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement within `transaction`, once for each of the rows."""
+        assert self._connection is not None
+        try:
+            self._connection.executemany(statement, rows).close()
         except sqlite3.Error as error:
             raise self._explain(error) from None
 
