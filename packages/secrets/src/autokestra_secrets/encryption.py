@@ -116,9 +116,11 @@ def derive_subkey(data_key: bytes, *, store_id: bytes, purpose: str) -> bytes:
 
     Keys for values, journal and outputs are apart, so that no bytes sealed for one can be presented as another.
     """
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=store_id, info=f"autokestra/{purpose}/1".encode()).derive(
-        data_key
-    )
+    return _hkdf(data_key, store_id, f"autokestra/{purpose}/1".encode(), KEY_BYTES)
+
+
+def _hkdf(key: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(key)
 
 
 # MAC and hash are pyca's too: `hmac` and `hashlib` would load OpenSSL a second time, 3 ms of every start-up.
