@@ -66,7 +66,7 @@ def restore_store(
             )
         # Before, not after: cut off in between, a note that is too low does no harm, while one that is too high
         # would make the restored store look like an attack.
-        Anchors(keys.home).record(header, lower=True)
+        Anchors(keys.home).record(header, location=target.location, lower=True)
         if not os.path.lexists(target.location):
             _publish(copy, target.location, force=False)
         else:

@@ -84,7 +84,7 @@ class Session:
                 header = seal_header(writing.journal.key, writing.journal.header)
                 backend.put_header(header)
             if self.anchors is not None:
-                self.anchors.record(header, lower=self._accept_rollback)
+                self.anchors.record(header, location=self.location, lower=self._accept_rollback)
                 self._accept_rollback = False  # from here on the store is as new as can be
             if writing.journal.removed:
                 backend.purge()
@@ -102,6 +102,7 @@ class Session:
         """Return the current value of a secret, None when there is none. Raises DamagedError."""
         row = genuine(name, *self.backend.current(name))
         if row is None:
+            self.watch()  # it may be absent because the store is an older one, or gone
             return None
         if self._keyring is not None and self._keyring.key_id == row.key_id:
             return SecretValue(self._keyring.open_row(row))
@@ -114,6 +115,7 @@ class Session:
         rows = {name: genuine(name, *self.backend.current(name)) for name in names}
         found = {name: row for name, row in rows.items() if row is not None}
         if not found:
+            self.watch()
             return {}
         keyring = self.keyring()
         return {name: SecretValue(keyring.open_row(row)) for name, row in found.items()}
@@ -142,12 +144,30 @@ class Session:
         return keyring
 
     def watch(self) -> None:
-        """Say it, once, if this is an older copy of a store that this machine has seen. Needs no key."""
+        """Say it, once, if this is an older copy of a store that this machine has seen, or nothing is left of one.
+
+        Needs no key.
+        """
         if not self._watched:
             with suppress(DamagedError):  # a listing needs no header
                 header = self.backend.header()
                 if header is not None:
                     self._watch(header, genuine=False)
+                else:
+                    self._watched = True
+                    vanished = self.vanished()
+                    if vanished and self._notify is not None:
+                        self._notify(f"warning: {vanished}")
+
+    def vanished(self) -> str:
+        """Return what to say when there is nothing where this machine has seen a store; "" when it has seen none."""
+        anchor = None if self.anchors is None else self.anchors.seen_at(self.location)
+        if anchor is None:
+            return ""
+        return (
+            f"there is nothing in {self.location}, where this machine has seen a secret store "
+            f"at generation {anchor.generation}"
+        )
 
     def _watch(self, header: Header, *, genuine: bool) -> None:
         if self._watched or self.anchors is None:
@@ -160,7 +180,7 @@ class Session:
             if self._notify is not None:
                 self._notify(f"warning: {self._older(header, anchor)}")
         elif genuine:
-            self.anchors.record(header)
+            self.anchors.record(header, location=self.location)
 
     def _refuse_older(self, header: Header) -> None:
         anchor = None if self.anchors is None or self._accept_rollback else self.anchors.read(header.store_id)
@@ -201,6 +221,13 @@ class Session:
             raise StoreUnavailableError(
                 f"there is no secret store at {self.location} yet",
                 hint="create it by storing a secret: workflow secrets set NAME",
+            )
+        vanished = "" if header is not None or self._accept_rollback else self.vanished()
+        if vanished:
+            # Truncated, or removed: a new store in its place would hide that, and the loss would be found out late.
+            raise RolledBackError(
+                f"nothing was written: {vanished}",
+                hint="put it back, or restore a backup; to begin with an empty store: --accept-rollback",
             )
         if header is None and not (self.backend.may_mint and self.keys.absent):
             self.keys.load()

@@ -56,7 +56,9 @@ def verify(session: Session, *, anchored: bool = True) -> Report:
 def _verify(session: Session, *, anchored: bool) -> Report:
     header = session.header()
     if header is None:
-        return Report(ok=True, problems=(), secrets=0, generation=0)
+        vanished = session.vanished() if anchored else ""
+        nothing = (Problem("rolled-back", "", 0, vanished),) if vanished else ()
+        return Report(ok=not nothing, problems=nothing, secrets=0, generation=0)
     slots = session.backend.slots()
     keyring = open_keyring(header, slots, session.keys, location=session.location, random=session.random)
     anchor = session.anchors.read(header.store_id) if anchored and session.anchors is not None else None
