@@ -42,7 +42,9 @@ test: $(VENV)/.dev
 
 ## make soak        the faults and the laws again, many times and with full sizes; takes a while
 soak: $(VENV)/.dev
-	AUTOKESTRA_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) e2e/test_run_faults.py packages/engine/tests/property
+	AUTOKESTRA_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) e2e/test_run_faults.py packages/engine/tests/property \
+		packages/secrets/tests/integration/test_crashes.py packages/secrets/tests/integration/test_key_race.py \
+		packages/secrets/tests/property
 
 # What the last `make test COVERAGE=1` has reached, child processes included; less than promised is a failure.
 coverage:

@@ -64,6 +64,11 @@ class Anchors:
                     found.append(anchor)
         return max(found, default=None)
 
+    def is_stranger(self, store_id: bytes, location: str) -> bool:
+        """Return whether this machine has seen another store at a location, and this one never there."""
+        own = self.read(store_id)
+        return (own is None or own.place != place_of(location)) and self.seen_at(location) is not None
+
     def record(self, header: Header, *, location: str, lower: bool = False) -> None:
         """Note where a store is now. A note is only ever raised, unless `lower` says that an older copy is accepted."""
         with suppress(OSError, SecretsError):

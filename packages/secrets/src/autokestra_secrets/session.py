@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import NamedTuple
 
-from autokestra_secrets.anchors import Anchor, Anchors, is_older
+from autokestra_secrets.anchors import Anchors, is_older
 from autokestra_secrets.backends import SLOT_ADD, Backend, Header, SecretRow
 from autokestra_secrets.errors import DamagedError, RolledBackError, StoreUnavailableError
 from autokestra_secrets.journal import JournalWriter, check_header, genuine, seal_header
@@ -173,28 +173,34 @@ class Session:
         if self._watched or self.anchors is None:
             return
         self._watched = True
-        anchor = self.anchors.read(header.store_id)
-        if anchor is None:
-            return  # reading creates nothing
-        if is_older(header, anchor):
+        wrong = self.unexpected(header)
+        if wrong:
             if self._notify is not None:
-                self._notify(f"warning: {self._older(header, anchor)}")
-        elif genuine:
+                self._notify(f"warning: {wrong}")
+        elif genuine and self.anchors.read(header.store_id) is not None:  # reading creates nothing
             self.anchors.record(header, location=self.location)
 
     def _refuse_older(self, header: Header) -> None:
-        anchor = None if self.anchors is None or self._accept_rollback else self.anchors.read(header.store_id)
-        if anchor is not None and is_older(header, anchor):
+        wrong = "" if self._accept_rollback else self.unexpected(header)
+        if wrong:
             raise RolledBackError(
-                f"nothing was written: {self._older(header, anchor)}",
+                f"nothing was written: {wrong}",
                 hint="put the newest copy back, or accept this one with --accept-rollback",
             )
 
-    def _older(self, header: Header, anchor: Anchor) -> str:
-        return (
-            f"{self.location} is an older copy of the secret store: it is at generation {header.generation}, "
-            f"and this machine has seen {anchor.generation}"
-        )
+    def unexpected(self, header: Header) -> str:
+        """Return what to say when this machine has seen a newer copy, or another store here; else ""."""
+        if self.anchors is None:
+            return ""
+        anchor = self.anchors.read(header.store_id)
+        if anchor is not None and is_older(header, anchor):
+            return (
+                f"{self.location} is an older copy of the secret store: it is at generation {header.generation}, "
+                f"and this machine has seen {anchor.generation}"
+            )
+        if self.anchors.is_stranger(header.store_id, self.location):
+            return f"{self.location} is another secret store than the one that this machine has seen there"
+        return ""
 
     def unlock(self, header: Header) -> Keyring:
         """Return the keys that belong to `header`, deriving them at the first call only."""

@@ -23,8 +23,8 @@ class Problem(NamedTuple):
 
     `kind` is one of "header", "slot", "retired", "journal", "dropped", "replayed" (put back from an older copy),
     "foreign" (sealed by another store or data key), "damaged", "unreadable" (nothing else could be judged),
-    "rolled-back" or "forked". `name` and `version` say which secret, where it is one; `name` is safe to show, whatever
-    stands in the database.
+    "rolled-back", "forked" or "exchanged" (another store). `name` and `version` say which secret, where it is one;
+    `name` is safe to show, whatever stands in the database.
     """
 
     kind: str
@@ -64,6 +64,9 @@ def _verify(session: Session, *, anchored: bool) -> Report:
     anchor = session.anchors.read(header.store_id) if anchored and session.anchors is not None else None
     audit = _Audit(session.backend, header, keyring)
     problems = tuple(audit.problems(slots, anchor))
+    if anchored and session.anchors is not None and session.anchors.is_stranger(header.store_id, session.location):
+        what = f"{session.location} is another secret store than the one that this machine has seen there"
+        problems = (*problems, Problem("exchanged", "", 0, what))
     return Report(ok=not problems, problems=problems, secrets=len(audit.names), generation=header.generation)
 
 

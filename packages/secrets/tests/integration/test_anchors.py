@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from autokestra_secrets import DamagedError, RolledBackError, SecretNotFoundError, SecretStore
+from autokestra_secrets import DamagedError, RolledBackError, SecretNotFoundError, SecretsError, SecretStore
 from autokestra_secrets.testing import FIXED_KEY
 
 WRITE = """
@@ -324,3 +324,51 @@ def test_a_note_of_former_times_says_nothing_of_the_place_and_is_believed_all_th
     os.unlink(home / "secrets.db")
     with opened() as store:
         assert [] == store.list()
+
+
+@pytest.fixture
+def exchanged(home, opened, tmp_path):
+    """Put another store of the same key in the place of the store that this machine has seen there."""
+    with opened() as store:
+        store.set("A", "value of A")
+    elsewhere = {"AUTOKESTRA_HOME": str(tmp_path / "other")}
+    with opened(at=elsewhere) as store:
+        store.set("A", "value from another place")
+    shutil.copy(tmp_path / "other" / "secrets.db", home / "secrets.db")
+
+
+def test_another_store_of_the_same_key_in_its_place_is_noticed(home, opened, exchanged):
+    what = f"{home}/secrets.db is another secret store than the one that this machine has seen there"
+    for use in (lambda store: store.list(), lambda store: store.get("A"), lambda store: store.output_cipher()):
+        said = []
+        with opened(said) as store:
+            use(store)
+            use(store)
+        assert [f"warning: {what}"] == said
+    with opened() as store:
+        with pytest.raises(RolledBackError, match="another secret store"):
+            store.set("A", "new")
+        assert [("exchanged", what)] == [(one.kind, one.message) for one in store.verify().problems]
+    with opened(accept_rollback=True) as store:
+        store.set("A", "new")
+    said = []
+    with opened(said) as store:
+        assert ("new", True, []) == (store.get("A").reveal(), store.verify().ok, said)
+
+
+def test_the_journal_of_sqlite_from_another_store_is_noticed(home, opened, tmp_path):
+    """Its pages come out whole, as those of the other store, and everything agrees with itself."""
+    with opened() as store:
+        store.set("A", "value of A")
+    with SecretStore.open(
+        tmp_path / "other.db",
+        environ={"AUTOKESTRA_HOME": str(tmp_path / "other"), "AUTOKESTRA_SECRET_KEY": FIXED_KEY},
+    ) as other:
+        other.set("B", "value of B")
+        shutil.copy(tmp_path / "other.db-wal", home / "secrets.db-wal")
+    said = []
+    with opened(said) as store:
+        with pytest.raises(SecretsError):
+            store.get("A")
+        assert not store.verify().ok
+    assert "another secret store" in said[0]
