@@ -104,6 +104,20 @@ def test_a_full_disk_changes_nothing(small_disk, change):
     assert {"store.db"} == set(os.listdir(small_disk))
 
 
+def test_a_full_disk_is_said_to_whoever_reads(small_disk):
+    """A reader needs room for what SQLite shares between processes."""
+    path = filled(small_disk / "store.db")
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    with open_store(path) as store, pytest.raises(StoreUnavailableError, match="no space left") as caught:
+        store.get("A")
+    assert caught.value.hint.startswith("free some space: df -h")
+    (small_disk / "filler").unlink()
+    with open_store(path) as store:
+        assert "value 4 of A" == store.get("A").reveal()[:12]
+
+
 def test_a_read_only_file_system_is_read_and_not_written_to(small_disk):
     path = filled(small_disk / "store.db")
     if subprocess.run(["mount", "-o", "remount,ro", small_disk], capture_output=True, check=False).returncode:
