@@ -35,7 +35,8 @@ def maskability(value: bytes, *, min_length: int = MIN_LENGTH) -> str | None:
 def placeholder_from(environ: Mapping[str, str]) -> str:
     """Return the placeholder that the variable AUTOKESTRA_MASK asks for, the default when it is absent or empty.
 
-    It may contain `{name}`. Raises InvalidSettingError when it is longer than 64 characters or holds a control character.
+    It may contain `{name}`. Raises InvalidSettingError when it is longer than 64 characters or holds one that cannot
+    be printed.
     """
     chosen = environ.get("AUTOKESTRA_MASK") or PLACEHOLDER
     if len(chosen) > PLACEHOLDER_LENGTH or not chosen.isprintable():
