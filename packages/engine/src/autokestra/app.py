@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from autokestra.actions.isolation import IsolationPolicy
 from autokestra.actions.registry import core_actions
 from autokestra.engine import WorkflowEngine
 from autokestra.errors import StateUnavailableError
@@ -23,6 +24,7 @@ from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import LocalPool
+from autokestra.workflow.model import Workflow
 from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,
@@ -36,6 +38,7 @@ from autokestra_secrets import (
 
 STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
 STATE_FILE: Final = "state.db"
+KEY_FILE_VARIABLE: Final = "AUTOKESTRA_SECRET_KEY_FILE"
 
 now: Final = SteadyClock()  # microseconds since 1970 in UTC, as all rows of this process count it
 
@@ -53,11 +56,13 @@ class App:
         store: str | None = None,
         state: str | None = None,
         notify: Callable[[str], None] | None = None,
+        require_isolation: bool = False,
     ) -> None:
         self._environ = environ
         self._store = store
         self._state = state
         self._notify = notify
+        self._require_isolation = require_isolation
 
     @property
     def state_path(self) -> Path:
@@ -69,6 +74,29 @@ class App:
             setting = STATE_VARIABLE if self._state is None else "--state"
             raise StateUnavailableError(f"{setting} is empty", hint=f"leave {setting} out, or give it a path")
         return Path(named.removeprefix("sqlite:///")).expanduser().absolute()
+
+    def check_isolation(self, workflow: Workflow) -> None:
+        """Raise IsolationRefusedError where isolation is required and some task would do without it."""
+        if self._require_isolation:
+            policy = self.isolation("")
+            for task in workflow.all_tasks:
+                policy.of(task.isolation or workflow.isolation)
+
+    def isolation(self, store: str) -> IsolationPolicy:
+        """Return what decides about the level of a task; `store` is the location of the secrets store."""
+        return IsolationPolicy(hidden=self.hidden_places(store), is_required=self._require_isolation)
+
+    def hidden_places(self, store: str) -> tuple[str, ...]:
+        """Return what no task may see: the home, the databases with what SQLite keeps beside them, the key file.
+
+        `store` is the location of the secrets store.
+        """
+        places = [home_directory(self._environ)]
+        for database in (str(self.state_path), store):
+            if "://" not in database:
+                places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
+        key_file = self._environ.get(KEY_FILE_VARIABLE)
+        return (*places, key_file) if key_file else tuple(places)
 
     def executions(self, *, create: bool) -> ExecutionStore:
         """Open the state database; with `create=False` a missing one raises StateUnavailableError."""
@@ -113,6 +141,7 @@ class App:
                 running=RunningAttempts(executions, owner=this_process(os.getpid())),
                 environ=environ,
                 clock=now,
+                isolation=self.isolation(secrets.location),
             )
             pool = LocalPool(worker.execute, max_workers=max_parallel)
             stack.callback(pool.close)

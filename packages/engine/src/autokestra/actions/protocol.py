@@ -14,6 +14,8 @@ from typing import Final, Literal, NoReturn, Protocol
 
 from pydantic import BaseModel, JsonValue
 
+from autokestra.actions.isolation import NO_ISOLATION, Isolation
+
 Stream = Literal["stdout", "stderr"]
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -69,7 +71,8 @@ class ActionContext:
 
     `workdir` is the directory of the workflow file. `environ` is a child's whole environment, nothing is added to
     it. `deadline` is in seconds of `time.monotonic`, None for no limit. `mask` registers a value that the action
-    made itself, for the rest of the task.
+    made itself, for the rest of the task. `isolation` is what children run under, and which places are nobody's
+    business.
     """
 
     output: Output
@@ -81,6 +84,7 @@ class ActionContext:
     task_id: str
     execution_id: str
     attempt: int
+    isolation: Isolation = NO_ISOLATION
 
 
 InputModel = type[BaseModel]

@@ -82,6 +82,7 @@ def init(directory: str) -> None:
 @click.argument("file", type=click.Path(readable=False))  # the loader says it better
 @click.option("-i", "--input", "inputs", metavar="KEY=VALUE", multiple=True, help="An input; may be given again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
@@ -91,6 +92,7 @@ def run(
     file: str,
     inputs: Sequence[str],
     max_parallel: int | None,
+    require_isolation: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001  # click calls by name
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
@@ -99,20 +101,23 @@ def run(
 ) -> int:
     """Run a workflow.
 
-    Exit codes: 0 success, 1 a task failed, 3 the workflow is invalid, 4 a secret is missing, 10 cancelled,
-    130 interrupted.
+    Exit codes: 0 success, 1 a task failed, 3 the workflow is invalid, 4 a secret is missing, 9 isolation is required
+    and not to be had, 10 cancelled, 130 interrupted.
     """
     gc.disable()  # importing makes many objects and no garbage: looking for it costs a tenth of the start-up
-    from autokestra.actions.spawner import SPAWNER  # noqa: PLC0415  # the engine, only for those who run it
+    from autokestra.actions.isolation import prepare as prepare_isolation  # noqa: PLC0415  # only for those who run
+    from autokestra.actions.spawner import SPAWNER  # noqa: PLC0415
 
+    prepare_isolation()
     SPAWNER.prepare()  # the fork server starts on another processor while the rest is imported here
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.workflow.arguments import typed_arguments  # noqa: PLC0415
 
     gc.freeze()
     gc.enable()
-    app = App(store=store, state=state, notify=say)
+    app = App(store=store, state=state, notify=say, require_isolation=require_isolation)
     loaded = _load(file, quiet=quiet)
+    app.check_isolation(loaded.workflow)
     warn_of_expiry(App(store=store), loaded.workflow.secrets)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:

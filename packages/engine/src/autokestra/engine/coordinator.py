@@ -305,6 +305,7 @@ class Coordinator:
             secrets=workflow.secrets,
             pass_env=workflow.pass_env,
             timeout=task.timeout,
+            isolation=task.isolation or workflow.isolation,
             variables=workflow.vars,
             arguments=self._job.arguments,
             parents=self._parents[task.id],

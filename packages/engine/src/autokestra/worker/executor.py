@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from autokestra.actions.child import child_environment
+from autokestra.actions.isolation import IsolationPolicy
 from autokestra.actions.protocol import Action, ActionContext, ActionError, Cancellation
 from autokestra.errors import AutokestraError
 from autokestra.executions.records import AttemptState, Lease, LogLine, StoredOutput
@@ -129,7 +130,7 @@ class WorkflowTaskExecutor:
     """Runs attempts. One object serves all threads of a worker process.
 
     `environ` is the environment from which children inherit the basic variables and what `passEnv` lists;
-    `clock` gives microseconds UTC.
+    `clock` gives microseconds UTC. `isolation` decides under which level a task's children run.
     """
 
     def __init__(
@@ -144,7 +145,9 @@ class WorkflowTaskExecutor:
         running: RunningAttempts,
         environ: Mapping[str, str],
         clock: Callable[[], int],
+        isolation: IsolationPolicy | None = None,
     ) -> None:
+        self._isolation = isolation or IsolationPolicy()
         self._resolver = resolver
         self._actions = actions
         self._rows = rows
@@ -254,6 +257,7 @@ class WorkflowTaskExecutor:
             task_id=job.task_id,
             execution_id=job.execution_id,
             attempt=job.attempt,
+            isolation=self._isolation.of(job.isolation),
         )
         return _Ending(state=AttemptState.SUCCESS, result=to_json(action.run(model, context)))
 

@@ -59,6 +59,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
 
+Isolation = Literal["none", "hidden"]
+
+
 class InputSpec(_Part):
     """One input of a workflow; required when it has no default."""
 
@@ -127,6 +130,7 @@ class Task(_Part):
     continue_on_error: Annotated[bool, Field(strict=True)] = Field(
         default=False, description="Whether its failure leaves the rest of the execution unharmed."
     )
+    isolation: Isolation | None = Field(default=None, description="Instead of what the workflow says.")
 
 
 class Workflow(_Part):
@@ -145,6 +149,11 @@ class Workflow(_Part):
         description="Variables that child processes inherit, besides PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR.",
     )
     timeout: Duration | None = Field(default=None, description="Longest time for the whole execution.")
+    isolation: Isolation | None = Field(
+        default=None,
+        description="What child processes may see: hidden (only processes of their own, and neither the engine's home "
+        "nor its databases and keys) or none. Default: hidden where it works.",
+    )
     concurrency: Annotated[Concurrency | None, BeforeValidator(_short_concurrency)] = Field(
         default=None, description="How many executions of this workflow may run at once: a number, or a mapping."
     )
