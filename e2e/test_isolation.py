@@ -96,7 +96,7 @@ def test_required_isolation_refuses_a_task_without_it(hidden):
 
 LOOK_AROUND = {
     "environments": "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -e AUTOKESTRA -e OF_THE_SHELL",
-    "command lines": "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -e 'workflow' -e sibling-argument",
+    "command lines": "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -e '[w]orkflow' -e '[s]ibling-argument'",
     "the key file": 'cat "$AT/home/secret.key"',
     "the store": 'grep -c . "$AT/home/secrets.db"',
     "the state": 'grep -c . "$AT/home/state.db"',

@@ -21,6 +21,11 @@ _FATAL: Final = frozenset(
      signal.SIGUSR2, signal.SIGXCPU, signal.SIGXFSZ, signal.SIGSYS)
 )  # fmt: skip
 
+_HINTS: Final[Mapping[int, str]] = {
+    signal.SIGKILL: ", perhaps for lack of memory",
+    signal.SIGXCPU: ": its processor time (limits.cpu) is used up",
+}
+
 
 def child_environment(
     parent: Mapping[str, str], pass_env: Collection[str], task_env: Mapping[str, str]
@@ -106,7 +111,7 @@ class Ending:
         if self.stopped == "cancelled":
             return "cancelled", "cancelled", code
         if signalled is not None:
-            hint = ", perhaps for lack of memory" if signalled == signal.SIGKILL else ""
+            hint = _HINTS.get(signalled, "")
             return f"killed by {_signal_name(signalled)}{hint}", "signal", code
         if self.exit_code is None:
             return "lost: the process that watched over it was killed", "lost", None

@@ -148,7 +148,7 @@ def become(control: int, others: list[int], keeper: int) -> None:  # pragma: no 
         if os.getppid() != keeper:  # it died before the line above: its death will not be signalled
             return
         specification, *sources = others
-        program, arguments, environment, directory = _specification(specification)
+        program, arguments, environment, directory, limits = _specification(specification)
         # Numbers that are sources may be targets too, so all sources move out of the way first.
         control, *sources = (
             fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR) for number in (control, *sources)
@@ -158,6 +158,7 @@ def become(control: int, others: list[int], keeper: int) -> None:  # pragma: no 
         stage = "chdir"
         os.chdir(directory)
         stage = "exec"
+        _limit(limits)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.execve(program, arguments, environment)  # noqa: S606
@@ -166,10 +167,26 @@ def become(control: int, others: list[int], keeper: int) -> None:  # pragma: no 
         _tell(control, f"failed {code} {stage}")
 
 
-def _specification(descriptor: int) -> tuple[bytes, list[bytes], dict[bytes, bytes], bytes]:  # pragma: no cover
+_Specification = tuple[bytes, list[bytes], dict[bytes, bytes], bytes, dict[str, int]]
+
+
+def _specification(descriptor: int) -> _Specification:  # pragma: no cover
     with open(descriptor, "rb") as stream:
-        program, arguments, environment, directory = marshal.loads(stream.read())  # noqa: S302  # from the engine only
-    return program, arguments, environment, directory
+        found: _Specification = marshal.loads(stream.read())  # noqa: S302  # from the engine only
+    return found
+
+
+def _limit(limits: dict[str, int]) -> None:  # pragma: no cover
+    if not limits:
+        return
+    import resource  # noqa: PLC0415  # few tasks want limits
+
+    if "memory" in limits:
+        # Linux counts private memory in it. RLIMIT_AS would count what is only reserved, and stop Java, Go and Node.
+        resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
+    if "cpu" in limits:
+        # First SIGXCPU, which may be handled to clean up, a second later SIGKILL.
+        resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 1))
 
 
 def kill_tree(child: int) -> tuple[int, int]:

@@ -91,6 +91,7 @@ def _start(child: Child, context: ActionContext, stack: ExitStack) -> tuple[sock
             [os.fsencode(argument) for argument in start.arguments],
             {os.fsencode(name): os.fsencode(value) for name, value in start.environ.items()},
             os.fsencode(child.directory),
+            dict(context.limits),
         )
         descriptors = [keepers.fileno(), give(readable(marshal.dumps(specification)))]
         descriptors += [give(os.open(os.devnull, os.O_RDONLY)), pipe("stdout"), pipe("stderr")]

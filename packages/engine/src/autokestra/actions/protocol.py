@@ -8,7 +8,7 @@ retries and writes the result down.
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NoReturn, Protocol
 
@@ -72,7 +72,7 @@ class ActionContext:
     `workdir` is the directory of the workflow file. `environ` is a child's whole environment, nothing is added to
     it. `deadline` is in seconds of `time.monotonic`, None for no limit. `mask` registers a value that the action
     made itself, for the rest of the task. `isolation` is what children run under, and which places are nobody's
-    business.
+    business. `limits` are those of each child process: `memory` in bytes, `cpu` in seconds.
     """
 
     output: Output
@@ -85,6 +85,7 @@ class ActionContext:
     execution_id: str
     attempt: int
     isolation: Isolation = NO_ISOLATION
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 InputModel = type[BaseModel]

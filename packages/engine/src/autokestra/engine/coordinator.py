@@ -306,6 +306,8 @@ class Coordinator:
             pass_env=workflow.pass_env,
             timeout=task.timeout,
             isolation=task.isolation or workflow.isolation,
+            max_output=task.max_output,
+            limits=task.limits.numbers if task.limits else {},
             variables=workflow.vars,
             arguments=self._job.arguments,
             parents=self._parents[task.id],

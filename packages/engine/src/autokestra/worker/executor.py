@@ -24,7 +24,7 @@ from autokestra.worker.context import template_context
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.outputs import OutputError, OutputVault, to_json
-from autokestra.worker.tasklog import IdleWatch, TaskLog
+from autokestra.worker.tasklog import MAX_LOG_BYTES, IdleWatch, TaskLog
 from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, resolve_templates
 
 ELSEWHERE: Final = "ELSEWHERE"  # the answer when the attempt is not, or no longer, this worker's
@@ -178,6 +178,7 @@ class WorkflowTaskExecutor:
             task_id=job.task_id,
             attempt=job.attempt,
             clock=self._clock,
+            limit=job.max_output or MAX_LOG_BYTES,
         )
         with self._running.over(key) as cancelled:
             with self._idle.over(log):
@@ -258,6 +259,7 @@ class WorkflowTaskExecutor:
             execution_id=job.execution_id,
             attempt=job.attempt,
             isolation=self._isolation.of(job.isolation),
+            limits=job.limits,
         )
         return _Ending(state=AttemptState.SUCCESS, result=to_json(action.run(model, context)))
 
