@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from autokestra.actions.isolation import IsolationPolicy
-from autokestra.actions.registry import core_actions
+from autokestra.actions.isolation import Isolation, IsolationPolicy
+from autokestra.actions.plugin import Actions, plugin_folders
 from autokestra.engine import WorkflowEngine
 from autokestra.errors import StateUnavailableError
 from autokestra.executions.clock import SteadyClock
@@ -57,12 +57,14 @@ class App:
         state: str | None = None,
         notify: Callable[[str], None] | None = None,
         require_isolation: bool = False,
+        plugins: Sequence[str] = (),
     ) -> None:
         self._environ = environ
         self._store = store
         self._state = state
         self._notify = notify
         self._require_isolation = require_isolation
+        self.actions = Actions(plugin_folders(plugins, environ), isolate=self._isolate_plugin)
 
     @property
     def state_path(self) -> Path:
@@ -81,6 +83,10 @@ class App:
             policy = self.isolation("")
             for task in workflow.all_tasks:
                 policy.of(task.isolation or workflow.isolation)
+
+    def _isolate_plugin(self) -> Isolation:
+        with self.secrets() as store:
+            return self.isolation(store.location).of(None)
 
     def isolation(self, store: str) -> IsolationPolicy:
         """Return what decides about the level of a task; `store` is the location of the secrets store."""
@@ -133,7 +139,7 @@ class App:
             maskers = ExecutionMaskers()
             worker = WorkflowTaskExecutor(
                 self.resolver(secrets),
-                actions=core_actions(),
+                actions=self.actions,
                 rows=executions,
                 outputs=outputs,
                 logs=_ObservedLog(writer, observer),

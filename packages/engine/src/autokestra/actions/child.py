@@ -71,7 +71,8 @@ class Child:
 
     `program` is an absolute path. `feeds` become the descriptors 3, 4 … which the child reads; each is a file in
     memory, or a pipe where the system has none. With `result_limit` the next descriptor takes what the child hands
-    back, at most that many bytes. The first `keep_stdout` bytes of stdout are kept besides going to the log.
+    back, at most that many bytes; with `result_is_stdout` that is standard output. The first `keep_stdout` bytes of
+    stdout are kept besides going to the log. `stdin` is what it can read there.
     """
 
     program: str
@@ -79,6 +80,8 @@ class Child:
     directory: Path
     feeds: Sequence[bytes] = ()
     result_limit: int | None = None
+    result_is_stdout: bool = False
+    stdin: bytes = b""
     keep_stdout: int = 0
 
 

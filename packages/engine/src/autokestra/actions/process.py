@@ -84,7 +84,7 @@ def _start(child: Child, context: ActionContext, stack: ExitStack) -> tuple[sock
             child.arguments,
             context.environ,
             child.directory,
-            options_at=3 + len(child.feeds) + (child.result_limit is not None),
+            options_at=3 + len(child.feeds) + (child.result_limit is not None and not child.result_is_stdout),
         )
         specification = (
             os.fsencode(start.program),
@@ -94,9 +94,10 @@ def _start(child: Child, context: ActionContext, stack: ExitStack) -> tuple[sock
             dict(context.limits),
         )
         descriptors = [keepers.fileno(), give(readable(marshal.dumps(specification)))]
-        descriptors += [give(os.open(os.devnull, os.O_RDONLY)), pipe("stdout"), pipe("stderr")]
+        descriptors.append(give(readable(child.stdin) if child.stdin else os.open(os.devnull, os.O_RDONLY)))
+        descriptors += [pipe("result" if child.result_is_stdout else "stdout"), pipe("stderr")]
         descriptors += [give(readable(feed)) for feed in child.feeds]
-        if child.result_limit is not None:
+        if child.result_limit is not None and not child.result_is_stdout:
             descriptors.append(pipe("result"))
         if start.options is not None:
             descriptors.append(give(readable(start.options)))

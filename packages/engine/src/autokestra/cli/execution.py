@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.plugin import plugins_option
 from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
@@ -124,6 +125,7 @@ def logs(
 @click.argument("id_", metavar="ID")
 @click.option("--from", "from_task", metavar="TASK", help="Run this task and all that needs it again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@plugins_option
 @click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
@@ -133,6 +135,7 @@ def resume(
     id_: str,
     from_task: str | None,
     max_parallel: int | None,
+    plugins: Sequence[str],
     require_isolation: bool,  # noqa: FBT001  # click calls by name
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
@@ -148,7 +151,7 @@ def resume(
     from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
     from autokestra.workflow.model import Workflow  # noqa: PLC0415
 
-    app = App(store=store, state=state, notify=say, require_isolation=require_isolation)
+    app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
     with _found(state) as executions:
         row = executions.execution(id_)
     if row.state == "SUCCESS" and from_task is None:
