@@ -26,6 +26,7 @@ from autokestra.actions.protocol import ActionContext, ActionError, check_json
 from autokestra.actions.simple import check_time
 
 _POLL_SECONDS: Final = 0.1
+_NO_FILE: Final = os.path.join(os.devnull, "none")  # noqa: PTH118  # libpq warns of what is there, and no plain file
 _STEPS: Final = 10_000  # of SQLite's virtual machine, between two looks at the clock; well under a millisecond
 _PARAMETER: Final = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | ::
@@ -121,7 +122,8 @@ def _postgresql(inputs: SqlInputs, context: ActionContext, until: float) -> Rows
             psycopg.connect(**{"connect_timeout": seconds, **arguments}) as connection,
             _watched(connection, context, until),
         ):
-            cursor = connection.execute(_percent(inputs.sql), parameters)
+            # Prepared, since only then the server takes one statement and no more.
+            cursor = connection.execute(_percent(inputs.sql), parameters, prepare=True)
             if cursor.description is None:
                 return [], max(cursor.rowcount, 0)
             rows = _fetched(cursor, inputs.max_rows, [column.name for column in cursor.description])
@@ -134,7 +136,7 @@ def _postgresql(inputs: SqlInputs, context: ActionContext, until: float) -> Rows
 def _without_environment(psycopg: Any, conninfo: str) -> dict[str, Any]:
     """Return the arguments for a connection that takes nothing from the engine's environment or home."""
     given: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(conninfo)
-    arguments = {"passfile": os.devnull, **given}
+    arguments = {"passfile": _NO_FILE, **given}
     for option in psycopg.pq.Conninfo.get_defaults():
         keyword, variable = option.keyword.decode(), option.envvar
         if keyword not in arguments and variable and variable.decode() in os.environ:
