@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -307,3 +308,40 @@ def test_set_uid_programs_fail_with_the_way_out(hidden):
 def test_a_value_that_is_too_large_for_a_variable_is_explained(hidden):
     message = outcome(run(hidden, task(":", env={"BIG": "x" * (128 << 10)}), code=1))[1]
     assert "its environment is too large" in message or "Argument list too long" in message
+
+
+def test_when_the_engine_is_killed_everything_of_the_task_goes_too(hidden):
+    """Whoever forks twice and changes its session included: the namespace ends with bubblewrap."""
+    mark = f"{os.getpid()}.8765"
+    script = f"setsid setsid sh -c '(exec sleep {mark})' & touch started; sleep {mark}"
+    path = hidden.user / "flow.yaml"
+    path.write_text(json.dumps({"id": "a", "tasks": [task(script)]}))
+    engine = subprocess.Popen(
+        [*hidden.prefix, hidden.executable, "run", path], env=hidden.environment(hidden.changes), cwd=hidden.user,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert within(30, (hidden.user / "started").exists)
+    engine.kill()
+    engine.wait()
+    assert within(
+        20, lambda: subprocess.run(["pgrep", "-f", f"sleep {mark}"], check=False, capture_output=True).returncode
+    )
+
+
+@pytest.mark.parametrize("level", ["none", "hidden"])
+def test_actions_of_the_engine_itself_read_nothing_that_tasks_may_not(secretive, level):
+    for name in ("secret.key", "secrets.db", "state.db"):
+        one = {"id": "t", "type": "core/file.read", "isolation": level, "inputs": {"path": str(secretive.home / name)}}
+        assert outcome(run(secretive, one, code=1))[1].endswith("is not for tasks")
+    sql = {"database": f"sqlite:///{secretive.home}/state.db", "sql": "SELECT * FROM executions"}
+    one = {"id": "t", "type": "core/sql.query", "isolation": level, "inputs": sql}
+    assert outcome(run(secretive, one, code=1))[1].endswith("is not for tasks")
+
+
+def within(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
