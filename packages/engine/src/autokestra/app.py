@@ -41,11 +41,13 @@ from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,
     OutputCipher,
+    SecretMasker,
     SecretResolver,
     SecretStore,
     SecretValue,
     home_directory,
     make_home,
+    placeholder_from,
 )
 
 STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
@@ -156,7 +158,8 @@ class App:
                 environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
                 max_parallel=max_parallel,
             )
-            yield self._wire(shared, stack, observer=observer, maskers=ExecutionMaskers(), depth=0)[0]
+            maskers = ExecutionMaskers(partial(SecretMasker, placeholder=placeholder_from(shared.environ)))
+            yield self._wire(shared, stack, observer=observer, maskers=maskers, depth=0)[0]
 
     def _wire(
         self, shared: "_Shared", stack: ExitStack, *, observer: Observer, maskers: ExecutionMaskers, depth: int
