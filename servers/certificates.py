@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from secrets import token_hex
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -15,7 +16,7 @@ LIFE = timedelta(days=2)
 def write_certificates(directory: Path, *, client: str) -> None:
     """Write `ca.crt`, `server.crt`, `server.key`, `client.crt` (for the user `client`) and `client.key`, keys 0600."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = _certificate("test authority", authority_key, None, authority_key, [])
+    authority = _certificate(f"test authority {token_hex(4)}", authority_key, None, authority_key, [])
     (directory / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     where: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
     for file, name, names in (("server", "localhost", where), ("client", client, [])):

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -137,10 +137,14 @@ class PostgresServer:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a power cut or the kernel would; its children go when they notice."""
+        """End it with SIGKILL, as the kernel would, and return when its children have noticed and are gone too."""
         assert self._process is not None
+        children = [pid for pid, parent in _processes() if parent == self._process.pid]
         self._process.kill()
         self._process.wait()
+        deadline = time.monotonic() + START_SECONDS
+        while {pid for pid, _ in _processes()}.intersection(children) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """End it, at once, and remove its directory."""
@@ -233,6 +237,16 @@ class PostgresServer:
         except Exception:  # noqa: BLE001  # whatever it is, it does not answer yet
             return False
         return True
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Yield process id and parent of every process that is no zombie (proc(5), stat)."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            text = path.read_text(errors="replace")
+            state, parent, *_ = text[text.rindex(")") + 2 :].split()
+            if state not in "ZX":
+                yield int(path.parent.name), int(parent)
 
 
 def _end_with_parent() -> None:

@@ -12,6 +12,11 @@ STORE_VARIABLE: Final = "AUTOKESTRA_STORE"
 STORE_FILE: Final = "secrets.db"
 
 
+def is_address(location: str) -> bool:
+    """Whether a location names a PostgreSQL database."""
+    return location.startswith(("postgresql://", "postgres://"))
+
+
 def backend_at(location: str | os.PathLike[str] | None, *, home: str) -> Backend:
     """Return the backend for a path, a `sqlite:///` or `postgresql://` address, or the default file in `home` for None.
 
@@ -24,7 +29,7 @@ def backend_at(location: str | os.PathLike[str] | None, *, home: str) -> Backend
     path = os.fspath(location)
     if "://" in path:
         scheme, _, rest = path.partition("://")
-        if scheme in ("postgresql", "postgres"):
+        if is_address(path):
             from autokestra_secrets.backends.postgres import PostgresBackend  # noqa: PLC0415  # 120 ms, an extra
 
             return PostgresBackend(path)

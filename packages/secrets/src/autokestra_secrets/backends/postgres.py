@@ -19,8 +19,10 @@ from autokestra_secrets.home import shell_word
 if TYPE_CHECKING:
     import psycopg
 
-_VERSION_OF_SCHEMA: Final = "SELECT version FROM secrets_version WHERE id = 1"
-_HAS_SCHEMA: Final = "SELECT to_regclass(%s) IS NOT NULL"
+# With its schema: one that we may not use is left out of the search path without a word.
+_VERSION_OF_SCHEMA: Final = "SELECT version FROM {}.secrets_version WHERE id = 1"
+# Not `to_regclass`: within a transaction it goes on saying what it said before another process made the table.
+_HAS_SCHEMA: Final = "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'secrets_version'"
 _HEADER: Final = (
     "SELECT format, store_id, key_id, generation, journal_base, journal_mac, header_mac FROM header WHERE id = 1"
 )
@@ -281,8 +283,9 @@ class PostgresBackend:
 
     def _identify(self, link: "psycopg.Connection[Any]") -> None:
         """Find out which version of the schema is there. Raises UnknownFormatError when it is a newer one."""
-        there = link.execute(_HAS_SCHEMA, (f"{self._database.address.schema}.secrets_version",)).fetchone()
-        found = link.execute(_VERSION_OF_SCHEMA).fetchone() if there and there[0] else None
+        schema = self._database.address.schema
+        there = link.execute(_HAS_SCHEMA, (schema,)).fetchone()
+        found = link.execute(_VERSION_OF_SCHEMA.format(schema)).fetchone() if there else None
         self._schema = found[0] if found else 0
         if self._schema > len(MIGRATIONS):
             raise UnknownFormatError(

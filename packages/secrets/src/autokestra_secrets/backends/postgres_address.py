@@ -67,12 +67,6 @@ def parse_address(url: str) -> PostgresAddress:
     )
 
 
-def is_address(location: str) -> bool:
-    """Whether a location names a PostgreSQL database."""
-    scheme, separator, _ = location.partition("://")
-    return bool(separator) and scheme in SCHEMES
-
-
 def _shown_host(options: dict[str, str]) -> str:
     host, port = quote(options.get("host", ""), safe=""), options.get("port", "")
     return f"{host}:{quote(port)}" if port else host

@@ -68,7 +68,9 @@ def explain(error: psycopg.Error, *, address: PostgresAddress, what: str, timeou
 
 
 def _connection(words: str, state: str, place: str, address: PostgresAddress) -> SecretsError:
-    if state in ("28P01", "28000") or re.search("authentication failed|no password supplied|pg_hba", words):
+    if state in ("28P01", "28000") or re.search(
+        "authentication failed|no password supplied|pg_hba|valid client certificate", words
+    ):
         certificate = "certificate" in words
         return PermissionRefusedError(
             f"{place} refused the connection: {words}",
@@ -79,12 +81,17 @@ def _connection(words: str, state: str, place: str, address: PostgresAddress) ->
     if state == "3D000" or re.search('database ".*" does not exist', words):
         name = address.location.rpartition("/")[2].partition("?")[0]
         return StoreUnavailableError(f"{place} has no such database", hint=f"make it: createdb {shell_word(name)}")
+    if re.search("invalid (URI query parameter|connection option)", words):
+        return StoreUnavailableError(
+            f"the URL of {place} has an option that libpq does not know: {words}",
+            hint="they are listed under: Parameter Key Words, in PostgreSQL's documentation of libpq",
+        )
     if _TLS.search(words):
         return StoreUnavailableError(
             f"no secure connection to {place}: {words}",
             hint="look at sslmode, sslrootcert, sslcert and sslkey in the URL; they are those of libpq",
         )
-    if state in ("57P03", "53300"):
+    if state in ("57P03", "53300") or re.search("starting up|shutting down|not yet accepting|too many|slots", words):
         return StoreUnavailableError(f"{place} does not take connections now: {words}", hint="try again in a moment")
     return StoreUnavailableError(
         f"cannot reach {place}: {words}", hint=f"see whether it runs: pg_isready -d {shell_word(address.location)}"
