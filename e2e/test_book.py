@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+
+import autokestra_secrets
+from autokestra.errors import AutokestraError
 from book import commands, errors, library
 from book.inspection import problems
 from book.pages import relinked
 from book.reference import FOLDER, PAGES, written
-
-import autokestra_secrets
-from autokestra.errors import AutokestraError
 
 COMMANDS = (FOLDER / "commands.md").read_text(encoding="utf-8")
 HEADING = re.compile(r"^### `(workflow [^`]+)`$", re.MULTILINE)
