@@ -1,6 +1,7 @@
 """The reference says all there is: pages out of the code are up to date, and no command, option or name is left out."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,29 @@ def test_a_style_sheet_that_fetches_is_named(tmp_path):
 )
 def test_links_hold_where_the_site_shows_a_page(text, expected):
     assert expected == relinked(text, source="CONTRIBUTING.md", page="project/contributing.md")
+
+
+ROOT = FOLDER.parents[1]
+NAMED = re.compile(r"`(test_\w+)`")
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_a_test_that_a_page_names_is_there(page):
+    named = set(NAMED.findall(page.read_text(encoding="utf-8")))
+    missing = named - known_tests() if named else set()
+    assert set() == missing
+
+
+@cache
+def known_tests() -> frozenset[str]:
+    files = [*ROOT.glob("packages/*/tests/**/test_*.py"), *ROOT.glob("e2e/test_*.py")]
+    return frozenset(
+        name
+        for file in files
+        for name in re.findall(r"^ *def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
+def test_the_explanations_of_what_is_promised_name_tests():
+    for name in ("security.md", "execution-model.md"):
+        assert len(set(NAMED.findall((ROOT / "docs/explanation" / name).read_text(encoding="utf-8")))) > 15
