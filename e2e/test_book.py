@@ -13,6 +13,7 @@ from book.inspection import problems
 from book.pages import relinked
 from book.reference import FOLDER, PAGES, written
 
+ROOT = FOLDER.parents[1]
 COMMANDS = (FOLDER / "commands.md").read_text(encoding="utf-8")
 HEADING = re.compile(r"^### `(workflow [^`]+)`$", re.MULTILINE)
 
@@ -57,6 +58,14 @@ def test_every_option_is_said_where_its_command_is_shown():
 
 def test_what_is_said_once_is_said():
     assert [] == [option for option in SAID_ONCE if f"`{option}" not in COMMANDS]
+
+
+def test_every_variable_is_in_the_reference():
+    said = "".join(page.read_text(encoding="utf-8") for page in FOLDER.glob("*.md"))
+    sources = (path.read_text(encoding="utf-8") for path in ROOT.glob("packages/*/src/**/*.py"))
+    variables = {name for source in sources for name in re.findall(r'"(AUTOKESTRA_[A-Z_]*[A-Z])"', source)}
+    assert len(variables) > 5
+    assert [] == sorted(name for name in variables if f"`{name}`" not in said)
 
 
 def test_an_error_without_a_remedy_is_found():
@@ -133,7 +142,6 @@ def test_links_hold_where_the_site_shows_a_page(text, expected):
     assert expected == relinked(text, source="CONTRIBUTING.md", page="project/contributing.md")
 
 
-ROOT = FOLDER.parents[1]
 NAMED = re.compile(r"`(test_\w+)`")
 
 
