@@ -99,7 +99,8 @@ $(VENV_DOCS)/.done: requirements/docs.txt
 ## make docs        the site in build/site; a warning, a broken link or a fetched asset is an error
 docs: $(VENV)/.dev $(VENV_DOCS)/.done
 	$(BIN)/python -m book.reference --check
-	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/python -m mkdocs build --strict --quiet --site-dir build/site
+	@# Not --quiet: it would hide warnings from --strict too.
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/python -m mkdocs build --strict --site-dir build/site
 	$(VENV_DOCS)/bin/python -m book.inspection build/site
 
 ## make reference   write the pages of docs/reference that come out of the code

@@ -52,7 +52,7 @@ def _section(context: click.Context) -> str:
     rows = options(context)
     if rows:
         lines += ["", "| option | meaning |", "|---|---|"]
-        lines += [f"| `{_cell(spelling)}` | {_cell(meaning)} |" for spelling, meaning in rows]
+        lines += [f"| `{_code(spelling)}` | {_cell(meaning)} |" for spelling, meaning in rows]
     if isinstance(command, click.Group):
         names = list(command.list_commands(context))
         links = (f"[`{name}`](#{f'{context.command_path} {name}'.replace(' ', '-')})" for name in names)
@@ -71,5 +71,9 @@ def _prose(text: str) -> str:
     return "\n\n".join(parts)
 
 
+def _code(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|").replace("[", "\\[")  # `[x>=1]` would be taken for a link

@@ -12,7 +12,7 @@ from typing import Final
 from book import commands, errors, library, schema
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
-NOTE: Final = "<!-- Written by `make reference` out of the code: change it there. -->\n\n"
+NOTE: Final = "<!-- Written by `make reference` out of the code: change it there. -->\n"  # last: a title comes first
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "options.md": commands.page,
     "errors.md": errors.page,
@@ -23,7 +23,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 
 def written(name: str) -> str:
     """Return a page as the code of this moment has it."""
-    return NOTE + PAGES[name]().rstrip("\n") + "\n"
+    return PAGES[name]().rstrip("\n") + "\n\n" + NOTE
 
 
 def main() -> int:
