@@ -1,5 +1,6 @@
 """What the pages show is what happens: every console block is typed, and its output compared (see `book.blocks`)."""
 
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,14 @@ TYPED = [page for page in PAGES if is_typed(page) and page != ROOT / "packages/s
 @pytest.mark.parametrize("page", TYPED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_shows_what_happens(page, tmp_path):
     assert type_in(page, tmp_path) > 0
+
+
+def test_every_action_and_input_is_in_the_reference(workflow):
+    page = (ROOT / "docs/reference/actions.md").read_text(encoding="utf-8")
+    for item in json.loads(workflow.ok("plugin", "list", "--json")):
+        assert f"`{item['id']}`" in page
+        inputs = json.loads(workflow.ok("plugin", "show", item["id"], "--json"))["inputs"]["properties"]
+        assert [] == [name for name in inputs if f"`{name}`" not in page and f"`{name}:" not in page], item["id"]
 
 
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)(?P<target>[^)#\s]+)(?:#[^)]*)?\)")
