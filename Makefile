@@ -8,7 +8,7 @@ MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PINS   := --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --quiet
 JOBS   ?= 2
 
-.PHONY: help demo test coverage test-alone soak wheels lint format bench pins clean
+.PHONY: help demo test coverage test-alone soak wheels lint format bench docs reference pins clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -89,12 +89,31 @@ $(VENV_BENCH)/.done: requirements/bench.txt
 bench: $(VENV)/.dev $(VENV_BENCH)/.done
 	$(BIN)/python -m bench
 
+# The site in build/site, from pages, code and pins alone: no address but those of links stands in it. See book/.
+VENV_DOCS := .venv-docs
+$(VENV_DOCS)/.done: requirements/docs.txt
+	$(PYTHON) -m venv $(VENV_DOCS)
+	$(VENV_DOCS)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) -r requirements/docs.txt
+	@touch $@
+
+## make docs        the site in build/site; a warning, a broken link or a fetched asset is an error
+docs: $(VENV)/.dev $(VENV_DOCS)/.done
+	$(BIN)/python -m book.reference --check
+	@# Not --quiet: it would hide warnings from --strict too.
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/python -m mkdocs build --strict --site-dir build/site
+	$(VENV_DOCS)/bin/python -m book.inspection build/site
+
+## make reference   write the pages of docs/reference that come out of the code
+reference: $(VENV)/.runtime
+	$(BIN)/python -m book.reference
+
 ## make pins        compile requirements/*.in again (needs uv on the PATH)
 pins:
 	uv pip compile $(PINS) requirements/dev.in -o requirements/dev.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/runtime.in -o requirements/runtime.txt
 	uv pip compile $(PINS) requirements/bench.in -o requirements/bench.txt
+	uv pip compile $(PINS) requirements/docs.in -o requirements/docs.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/secrets-alone.in -o requirements/secrets-alone.txt
 
 clean:
-	rm -rf $(VENV) $(ALONE) $(VENV_BENCH) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(ALONE) $(VENV_BENCH) $(VENV_DOCS) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
