@@ -1,5 +1,7 @@
 """`workflow execution`: what ran, how it went, what it printed. All of it is masked already; no key is needed."""
 
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,6 +82,7 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
         for run in runs
     ]
     console.out(console.table(("TASK", "STATE", "ATTEMPTS", "TOOK", "WHY"), cells))
+    _draw_timeline(row, runs, attempts)
     for run in runs:
         attempt = last.get(run.task_id)
         output = outputs.of(attempt) if attempt else None
@@ -245,6 +248,21 @@ def _state(row: "Execution") -> str:
 
 def _took(start: int | None, end: int | None) -> str:
     return "" if start is None or end is None else duration((end - start) / 1e6)
+
+
+def _draw_timeline(row: "Execution", runs: "Sequence[TaskRun]", attempts: "Sequence[Attempt]") -> None:
+    from autokestra.app import now  # noqa: PLC0415
+    from autokestra.cli import timeline  # noqa: PLC0415
+
+    # Nobody knows when the tasks of a dead process ended; the last thing that is known of it is not after that.
+    known = [time for each in attempts for time in (each.claimed_at, each.finished_at) if time]
+    until = max(known, default=row.created_at) if _is_orphan(row) else row.finished_at or now()
+    rows = timeline.rows(runs, attempts, now=until)
+    if rows:
+        plain = "utf" not in (sys.stdout.encoding or "").lower()
+        console.out("")
+        for line in timeline.lines(rows, width=shutil.get_terminal_size().columns, plain=plain):
+            console.out(line)
 
 
 def _why(run: "TaskRun", last: "dict[str, Attempt]") -> str:
