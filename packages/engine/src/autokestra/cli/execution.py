@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.report.command import report
 from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
@@ -30,6 +31,9 @@ def execution() -> None:
 
     ID is an execution's id, or `latest` for the newest.
     """
+
+
+execution.add_command(report)
 
 
 @execution.command("list")
