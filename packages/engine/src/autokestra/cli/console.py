@@ -7,7 +7,7 @@ writes them as they are.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TextIO
 
 from autokestra.errors import UsageError
@@ -91,9 +91,9 @@ def drop_output() -> None:
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return aligned columns with two spaces between, the header first; cells are made `visible`."""
     lines = [tuple(headers), *(tuple(visible(cell) for cell in row) for row in rows)]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(cell + " " * (most - width(cell)) for cell, most in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
 
@@ -101,6 +101,11 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def stdout_is_terminal() -> bool:
     """Whether somebody looks at stdout."""
     return _is_terminal(sys.stdout)
+
+
+def stdout_can_be_redrawn() -> bool:
+    """Whether lines on stdout can be taken back: it is a terminal that moves its cursor."""
+    return _is_terminal(sys.stdout) and os.environ.get("TERM", "dumb") not in ("dumb", "")
 
 
 def stdout_has_colour() -> bool:
@@ -120,7 +125,22 @@ def _naming_stdout(error: OSError) -> OSError:
     return OSError(error.errno, error.strerror, "stdout")
 
 
-def _width(text: str) -> int:
+def clipped(text: str, cells: int) -> str:
+    """Return as much of `text` as fits into `cells` columns of a terminal, with `…` where something is cut."""
+    if cells <= 0:
+        return ""
+    if width(text) <= cells:
+        return text
+    used, end = 0, 0
+    for end, char in enumerate(text):  # noqa: B007  # where it ends is what is looked for
+        used += width(char)
+        if used > cells - 1:
+            break
+    return f"{text[:end]}…"
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal `text` fills."""
     if text.isascii():
         return len(text)
     import unicodedata  # noqa: PLC0415  # only for text beyond ASCII
@@ -128,6 +148,15 @@ def _width(text: str) -> int:
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
+
+
+_cover: Callable[[], None] | None = None
+
+
+def cover_with(cover: Callable[[], None] | None) -> None:
+    """Have `cover` called before each line of talk: whoever redraws lines takes them back first. None ends that."""
+    global _cover  # noqa: PLW0603  # there is one terminal
+    _cover = cover
 
 
 # --- talk ---------------------------------------------------------------------------------------------------------
@@ -162,6 +191,8 @@ def _say(kind: str, message: str, colour: str) -> None:
 def _write_stderr(text: str) -> None:
     """Write to stderr if anybody can hear it; talk that nobody hears is no reason to fail."""
     if sys.stderr is not None:
+        if _cover is not None:
+            _cover()
         try:
             if sys.stdout is not None and not sys.stdout.closed:
                 sys.stdout.flush()  # where both go to one place, data and talk keep their order

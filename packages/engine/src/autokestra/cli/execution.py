@@ -11,7 +11,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.report.command import report
-from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
+from autokestra.cli.run import default_parallel, exit_code, plain_option, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
 
@@ -126,6 +126,7 @@ def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None: 
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
+@plain_option
 @store_option
 @state_option
 def resume(
@@ -134,6 +135,7 @@ def resume(
     max_parallel: int | None,
     as_json: bool,  # noqa: FBT001  # click calls by name
     quiet: bool,  # noqa: FBT001
+    plain: bool,  # noqa: FBT001
     store: str | None,
     state: str | None,
 ) -> int:
@@ -153,7 +155,8 @@ def resume(
         return 0
     with (
         app.engine(
-            max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
+            max_parallel=max_parallel or default_parallel(),
+            observer=progress(as_json=as_json, quiet=quiet, plain=plain),
         ) as engine,
         stopped_by_signals(engine) as received,
     ):

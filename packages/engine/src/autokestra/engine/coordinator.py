@@ -95,6 +95,7 @@ class Coordinator:
         self._timed_out = False
         self._parents: dict[str, tuple[str, ...]] = {}
         self._lists: list[ItemList] = []
+        self._expanded: list[tuple[str, int, int]] = []  # task, how many items, how many of them had ended before
         self._futures: dict[Future[str], Start] = {}
         self._changes: list[Change] = []
         self._endings: dict[str, tuple[int, str | None, float]] = {}  # task -> number, message, seconds
@@ -180,7 +181,10 @@ class Coordinator:
             items = self._decisions.items(task, failed)
             has_secrets = bool(self._job.workflow.secrets)
             self._lists.append(self._outputs.keep_items(self._job.id, task.id, items, has_secrets=has_secrets))
-        return self._plan.expand(task.id, len(items), self._items.get(task.id))
+        changes = self._plan.expand(task.id, len(items), self._items.get(task.id))
+        to_run = {change.task for change in changes if change.item is not None}
+        self._expanded.append((task.id, len(items), len(items) - len(to_run)))
+        return changes
 
     def _look_for_the_dead(self, now: float) -> None:
         """Give up attempts whose workers have died; they may be tried again."""
@@ -252,6 +256,18 @@ class Coordinator:
             self._job.id, owner=owner, now=wall, changes=changes, starts=starts, lists=self._lists
         ):
             raise taken_over(self._job.id)
+        for task, items, kept in self._expanded:
+            self._observe(
+                TaskChanged(
+                    execution_id=self._job.id,
+                    task_id=task,
+                    time=wall,
+                    state=TaskState.RUNNING,
+                    items=items,
+                    items_kept=kept,
+                )
+            )
+        self._expanded.clear()
         for change in changes:
             if change.state.ended or change.reason == BACKOFF:
                 self._tell(change, wall)
