@@ -8,7 +8,7 @@ MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PINS   := --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --quiet
 JOBS   ?= 2
 
-.PHONY: help demo test coverage test-alone soak wheels lint format bench pins clean
+.PHONY: help demo test coverage test-alone soak wheels lint format bench pictures pins clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ format: $(VENV)/.dev
 ## make bench       ratios against yardsticks that run in the same minute
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+## make pictures    draw the pictures of the README again (needs Chromium on the PATH)
+pictures: $(VENV)/.dev
+	$(BIN)/python -m e2e.pictures
 
 ## make pins        compile requirements/*.in again (needs uv on the PATH)
 pins:

@@ -6,6 +6,7 @@ import zlib
 
 import pytest
 from e2e import browser as chromium
+from e2e import pictures
 from e2e.conftest import Workflow
 from e2e.test_report import FLOW, SECRET
 
@@ -189,3 +190,11 @@ def test_a_long_log_is_shown_and_searched_at_once(browser, workflow):
     shown = browser.evaluate(SHOWN)
     assert 11 == len(shown), "ten lines, and the note that others are left out"
     assert "80,000 lines of a are left out here" in shown[0]
+
+
+def test_the_picture_of_the_readme_can_be_made_again(browser, tmp_path):
+    assert 0 == pictures.main([str(tmp_path)])
+    picture = (tmp_path / "report.png").read_bytes()
+    assert (1100, True) == (int.from_bytes(picture[16:20]), 800 < int.from_bytes(picture[20:24]) < 3000)
+    assert 20_000 < len(picture) < 400_000
+    assert "docs/pictures/report.png" in (pictures.ROOT / "README.md").read_text(encoding="utf-8")
