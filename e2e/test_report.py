@@ -46,6 +46,11 @@ FLOW = {
             "env": {"T": "Bearer {{ secrets.TOKEN }}"},
             "inputs": {"script": "echo '<script>window.pwned = 4</script>'; exit 3"},
         },
+        {
+            "id": "note",
+            "type": "core/console.log",
+            "inputs": {"message": "for who looks for a fault", "level": "debug"},
+        },
     ],
     "onFailure": [{"id": "alert", "type": "core/console.log", "inputs": {"message": "failed"}}],
 }

@@ -67,7 +67,7 @@ def test_the_page_is_drawn_and_no_attack_runs(browser, page, tmp_path):
     boxes = browser.evaluate(
         "[...document.querySelectorAll('.graph a')].map(a => a.querySelector('.name').textContent)"
     )
-    assert ["print", "fail", "alert"] == boxes
+    assert ["print", "fail", "note", "alert"] == boxes
     assert 1 == browser.evaluate("document.querySelectorAll('.graph .line').length")
     first, second = browser.evaluate(
         "[...document.querySelectorAll('.graph a')].slice(0, 2).map(a => a.getBoundingClientRect().left)"
@@ -76,7 +76,7 @@ def test_the_page_is_drawn_and_no_attack_runs(browser, page, tmp_path):
     bars = browser.evaluate(
         "[...document.querySelectorAll('.spans rect')].map(r => [r.className.baseVal, r.getBoundingClientRect().width])"
     )
-    assert ["ran", "failed"] == [kind for kind, _ in bars]
+    assert ["ran", "failed", "ran"] == [kind for kind, _ in bars]
     assert all(width > 0 for _, width in bars)
     browser.screenshot(tmp_path / "page.png")
     assert colours(tmp_path / "page.png") > 50
@@ -96,8 +96,9 @@ def test_markup_that_slips_in_can_neither_run_nor_load(browser, page, tmp_path):
 
 def test_the_log_is_searched_and_narrowed_from_the_keyboard(browser, page):
     browser.open(page)
-    total = len(browser.evaluate(SHOWN))
-    assert f"{total} of {total} lines" == browser.evaluate("document.getElementById('found').textContent")
+    shown = len(browser.evaluate(SHOWN))
+    total = shown + 1  # one is hidden until it is asked for
+    assert f"{shown} of {total} lines" == browser.evaluate("document.getElementById('found').textContent")
     browser.press("/")
     assert "search" == browser.evaluate("document.activeElement.id")
     browser.press("The Token")
@@ -106,7 +107,7 @@ def test_the_log_is_searched_and_narrowed_from_the_keyboard(browser, page):
     assert "the token is ***SECRET***" in line
     assert ["the token"] == browser.evaluate("[...document.querySelectorAll('mark')].map(each => each.textContent)")
     browser.key("Escape", 27)
-    until(browser, "document.getElementById('found').textContent", f"{total} of {total} lines")
+    until(browser, "document.getElementById('found').textContent", f"{shown} of {total} lines")
     assert 0 == browser.evaluate("document.querySelectorAll('mark').length")
     browser.press("<img")
     until(browser, "document.getElementById('found').textContent", f"1 of {total} lines")
@@ -128,6 +129,14 @@ def test_a_box_leads_to_its_task_and_a_task_to_its_log(browser, page):
     lines = browser.evaluate(SHOWN)
     assert lines
     assert all("fail" in line for line in lines)
+
+
+def test_lines_for_those_who_look_for_a_fault_are_shown_when_asked_for(browser, page):
+    browser.open(page)
+    fault = "for who looks for a fault"
+    assert not any(fault in line for line in browser.evaluate(SHOWN))
+    browser.evaluate("document.getElementById('debug').click()")
+    assert any("debug " + fault in line for line in browser.evaluate(SHOWN))
 
 
 def test_the_tab_key_reaches_everything(browser, page):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autokestra.cli.board import LEAST_HEIGHT, LEAST_WIDTH, MOST_ROWS, Board
-from autokestra.cli.console import width
+from autokestra.cli.console import columns_of
 from autokestra.executions.events import ExecutionEnded, ExecutionStarted, TaskChanged
 from autokestra.executions.records import ExecutionState, LogLine, TaskState
 
@@ -18,9 +18,9 @@ def changed(task, state, **more):
     return TaskChanged(execution_id="e", task_id=task, time=0, state=TaskState(state), **more)
 
 
-def said(task, message):
+def said(task, message, stream="stdout", level="info"):
     return LogLine(
-        execution_id="e", task_id=task, attempt=1, sequence=0, time=0, stream="stdout", level="info", message=message
+        execution_id="e", task_id=task, attempt=1, sequence=0, time=0, stream=stream, level=level, message=message
     )
 
 
@@ -39,6 +39,7 @@ def test_every_task_has_a_row_while_they_fit():
         changed("fetch", "SUCCESS", seconds=2.5),
         changed("clean", "RUNNING"),
         said("clean", "line \x1b[31mone\x1b[0m"),
+        said("clean", "words for those who look for a fault", "system", "debug"),
         changed("send", "RUNNING"),
         changed("send", "WAITING", reason="backoff"),
         changed("mail", "SKIPPED", reason="condition"),
@@ -48,7 +49,7 @@ def test_every_task_has_a_row_while_they_fit():
         "-" * 60,
         "+ fetch  done            2 s",
         "> clean  running  1 min 11 s  line one",
-        "~ send   again    1 min 09 s",
+        "~ send   again    1 min 08 s",
         "- mail   skipped",
         "+ tidy   done",
         "3 of 5 tasks ended, 1 running, 1 min 15 s",
@@ -135,5 +136,5 @@ def test_whatever_a_task_prints_stays_in_its_row(message, name, columns, rows):
     lines = made.lines(5, width=columns, height=rows)
     assert len(lines) <= rows // 2 + 1
     for line in lines:
-        assert width(line) <= columns
+        assert columns_of(line) <= columns
         assert not set(map(chr, [*range(32), *range(0x7F, 0xA0), 0x202E])) & set(line)

@@ -71,7 +71,8 @@ class Board:
                 for task in event.kept:
                     self._entries[task].state = TaskState.SUCCESS
             case LogLine():
-                if (entry := self._entry(event.task_id)[0]) is not None:
+                is_debug = event.stream == "system" and event.level == "debug"
+                if not is_debug and (entry := self._entry(event.task_id)[0]) is not None:
                     entry.last = event.message
             case TaskChanged():
                 entry, item = self._entry(event.task_id)

@@ -91,9 +91,9 @@ def drop_output() -> None:
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return aligned columns with two spaces between, the header first; cells are made `visible`."""
     lines = [tuple(headers), *(tuple(visible(cell) for cell in row) for row in rows)]
-    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell + " " * (most - width(cell)) for cell, most in zip(line, widths, strict=True)).rstrip()
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
 
@@ -129,18 +129,22 @@ def clipped(text: str, cells: int) -> str:
     """Return as much of `text` as fits into `cells` columns of a terminal, with `…` where something is cut."""
     if cells <= 0:
         return ""
-    if width(text) <= cells:
+    if _width(text) <= cells:
         return text
     used, end = 0, 0
     for end, char in enumerate(text):  # noqa: B007  # where it ends is what is looked for
-        used += width(char)
+        used += _width(char)
         if used > cells - 1:
             break
     return f"{text[:end]}…"
 
 
-def width(text: str) -> int:
+def columns_of(text: str) -> int:
     """Return how many columns of a terminal `text` fills."""
+    return _width(text)
+
+
+def _width(text: str) -> int:
     if text.isascii():
         return len(text)
     import unicodedata  # noqa: PLC0415  # only for text beyond ASCII

@@ -117,7 +117,7 @@ class LiveProgress(PlainProgress):
             return ""
         # A window that has become narrower has broken each row that no longer fits into several.
         columns = max(1, shutil.get_terminal_size().columns)
-        rows = sum(max(1, -(-console.width(line) // columns)) for line in self._drawn)
+        rows = sum(max(1, -(-console.columns_of(line) // columns)) for line in self._drawn)
         return f"\r\x1b[{rows}A\x1b[J"
 
     def _draw(self) -> None:

@@ -25,11 +25,12 @@
   const search = document.getElementById("search");
   const only = document.getElementById("only");
   const found = document.getElementById("found");
+  const debug = document.getElementById("debug"); // there only if there are such lines
   const MOST_MARKS = 2000; // more than anybody steps through; marking all of a long log takes seconds
   const lines = [...log.children].map((item) => {
     const words = item.lastElementChild;
     const gap = item.className === "gap"; // a note that lines are left out: no line, and never searched away
-    return { item, words, gap, text: gap ? "" : words.textContent.toLowerCase(), html: null };
+    return { item, words, gap, debug: item.className === "debug", text: gap ? "" : words.textContent.toLowerCase(), html: null };
   });
 
   const total = lines.filter((line) => !line.gap).length;
@@ -67,7 +68,10 @@
     let count = 0;
     for (const line of lines) {
       unmark(line);
-      const there = (!task || line.item.dataset.task === task) && (line.gap || line.text.includes(wanted));
+      const there =
+        (!task || line.item.dataset.task === task) &&
+        (line.gap || line.text.includes(wanted)) &&
+        (!line.debug || debug.checked);
       line.item.hidden = !there;
       if (!there || line.gap) continue;
       count += 1;
@@ -82,6 +86,7 @@
     waiting = setTimeout(apply, 80);
   });
   only.addEventListener("change", apply);
+  if (debug) debug.addEventListener("change", apply);
   search.form.addEventListener("submit", (event) => {
     event.preventDefault();
     apply();
