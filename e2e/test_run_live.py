@@ -269,6 +269,16 @@ def test_a_flood_of_lines_arrives_whole_and_in_order(workflow, watch):
     assert list(range(30_000)) == lines
 
 
+def test_in_the_background_there_are_lines_only(workflow):
+    (workflow.user / "flow.yaml").write_text(json.dumps(SLOW), encoding="utf-8")
+    script = f"set -m; {workflow.executable} run flow.yaml & sleep 2; touch go; wait $!"
+    shell_ = pexpect.spawn("bash", ["-c", script], env=workflow.environment({"TERM": "xterm"}), cwd=str(workflow.user))
+    screen = Screen(shell_)
+    assert 0 == screen.end()
+    assert not re.search(rb"\x1b\[\d+A", screen.raw)
+    assert "[hold] holding on" in screen.text.splitlines()
+
+
 def test_a_resume_knows_what_had_ended(workflow, watch, terminal):
     flow = {
         "id": "twice",

@@ -123,7 +123,7 @@ class LiveProgress(PlainProgress):
     def _draw(self) -> None:
         """Write the lines that wait, and the view under them, in one go."""
         view: list[str] = []
-        if self._drawing:
+        if self._drawing and self._is_in_front():
             size = shutil.get_terminal_size()
             view = self._board.lines(time.monotonic(), width=size.columns - 1, height=size.lines)
         if not self._held and view == self._drawn:
@@ -134,6 +134,13 @@ class LiveProgress(PlainProgress):
             text += _NO_WRAP + "".join(f"{self._tinted(line)}\n" for line in view) + _WRAP
         self._drawn = view
         self._write(text)
+
+    def _is_in_front(self) -> bool:
+        """Whether the terminal is ours now; in the background there are lines only."""
+        try:
+            return os.tcgetpgrp(self._descriptor) == os.getpgrp()
+        except OSError:  # it controls nobody
+            return True
 
     def _tinted(self, line: str) -> str:
         tint = _TINTS.get(line[:2]) if self._has_colour else None
