@@ -9,7 +9,7 @@ was made narrower in between is cleaned up; a flood of lines costs one write a t
 
 import atexit
 import os
-import shutil
+import select
 import signal
 import sys
 import threading
@@ -25,6 +25,7 @@ from autokestra.executions.records import TaskState
 
 START_SECONDS: Final = 0.3  # what is over sooner needs no view
 TICK_SECONDS: Final = 0.125
+STUCK_SECONDS: Final = 1.0  # how long Ctrl-C waits for a terminal that takes nothing (Ctrl-S)
 MOST_HELD: Final = 500  # lines that wait for the next tick; a task that prints more is slowed down to the terminal
 
 _NO_WRAP: Final = "\x1b[?7l"  # DECAWM off: whatever the widths of characters, a row stays one row
@@ -107,16 +108,20 @@ class LiveProgress(PlainProgress):
 
     def _take_back(self) -> None:
         """Write the lines that wait and remove the view, so that others can write; the next tick draws it again."""
-        with self._turn:
+        if not self._turn.acquire(timeout=STUCK_SECONDS):
+            return
+        try:
             drawing, self._drawing = self._drawing, False
             self._draw()
             self._drawing = drawing
+        finally:
+            self._turn.release()
 
     def _erase(self) -> str:
         if not self._drawn:
             return ""
         # A window that has become narrower has broken each row that no longer fits into several.
-        columns = max(1, shutil.get_terminal_size().columns)
+        columns, _ = self._size()
         rows = sum(max(1, -(-console.columns_of(line) // columns)) for line in self._drawn)
         return f"\r\x1b[{rows}A\x1b[J"
 
@@ -124,8 +129,8 @@ class LiveProgress(PlainProgress):
         """Write the lines that wait, and the view under them, in one go."""
         view: list[str] = []
         if self._drawing and self._is_in_front():
-            size = shutil.get_terminal_size()
-            view = self._board.lines(time.monotonic(), width=size.columns - 1, height=size.lines)
+            columns, rows = self._size()
+            view = self._board.lines(time.monotonic(), width=columns - 1, height=rows)
         if not self._held and view == self._drawn:
             return
         lines, self._held = self._held, []
@@ -134,6 +139,14 @@ class LiveProgress(PlainProgress):
             text += _NO_WRAP + "".join(f"{self._tinted(line)}\n" for line in view) + _WRAP
         self._drawn = view
         self._write(text)
+
+    def _size(self) -> tuple[int, int]:
+        """Columns and rows of the terminal itself; COLUMNS in the environment does not know of a resize."""
+        try:
+            size = os.get_terminal_size(self._descriptor)
+        except OSError:
+            return 80, 24
+        return size.columns or 80, size.lines or 24
 
     def _is_in_front(self) -> bool:
         """Whether the terminal is ours now; in the background there are lines only."""
@@ -149,9 +162,11 @@ class LiveProgress(PlainProgress):
     def _write(self, text: str) -> None:
         # Not through sys.stdout: its buffer must not be entered twice, which a signal could do.
         data = text.encode(self._encoding, errors="replace")
-        try:
-            while data and not self._gone:
+        while data and not self._gone:
+            try:
                 data = data[os.write(self._descriptor, data) :]
-        except OSError:
-            # The terminal is gone; the work goes on, and the rows have it all.
-            self._gone = True
+            except BlockingIOError:  # another program has left the terminal like that
+                select.select([], [self._descriptor], [])
+            except OSError:
+                # The terminal is gone; the work goes on, and the rows have it all.
+                self._gone = True
