@@ -208,3 +208,34 @@ def test_much_is_bounded_and_says_what_is_left_out(workflow):
     assert "each[7]" in text
     assert "20 items, 1 failed" in text
     assert "1 FAILED, 19 SUCCESS" in text
+
+
+def test_of_thousands_of_tasks_those_that_went_wrong_are_shown(workflow):
+    shell = {"type": "core/shell.run", "inputs": {"script": "exit 3"}}
+    tasks = [{"id": f"skipped{n}", "when": False, **shell} for n in range(1_100)]
+    flow = {"id": "thousand", "tasks": [*tasks, {"id": "broken", **shell, "continueOnError": True}]}
+    (workflow.user / "flow.yaml").write_text(json.dumps(flow), encoding="utf-8")
+    workflow.ok("run", "flow.yaml", "--quiet")
+    workflow.ok("execution", "report", "latest", "--html", "flow.html")
+    seen = Parsed((workflow.user / "flow.html").read_text(encoding="utf-8"))
+    assert 1_000 == sum(attrs.get("class") == "task" for _, attrs in seen.elements)
+    assert any(attrs.get("id") == "task-1100" for _, attrs in seen.elements), "the one that failed is the last one"
+    assert "[101 more tasks, none of which went wrong, are left out]" in seen.text
+    assert "1,101 tasks are too many for a picture" in seen.text
+
+
+def test_little_is_a_page_too(workflow):
+    flow = {
+        "id": "little",
+        "tasks": [
+            {"id": "a", "type": "core/shell.run", "inputs": {"script": "true"}},
+            {"id": "b", "type": "core/shell.run", "needs": ["a"], "inputs": {"script": "true"}},
+            {"id": "c", "type": "core/shell.run", "needs": ["a", "b"], "inputs": {"script": "true"}},
+        ],
+    }
+    (workflow.user / "flow.yaml").write_text(json.dumps(flow), encoding="utf-8")
+    workflow.ok("run", "flow.yaml", "--quiet")
+    workflow.ok("execution", "report", "latest", "--html", "flow.html")
+    seen = Parsed((workflow.user / "flow.html").read_text(encoding="utf-8"))
+    assert "Nothing was printed." in seen.text
+    assert 3 == sum(attrs.get("class") == "line" for _, attrs in seen.elements)

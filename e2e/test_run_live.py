@@ -269,6 +269,19 @@ def test_a_flood_of_lines_arrives_whole_and_in_order(workflow, watch):
     assert list(range(30_000)) == lines
 
 
+def test_after_a_pause_a_new_view_is_drawn_below(workflow, watch):
+    """What Ctrl-Z and `fg` do: the shell has written where the view ended, and none of that is taken back."""
+    screen = watch(SLOW)
+    screen.until(r"^> hold +running")
+    os.kill(screen.child.pid, signal.SIGSTOP)
+    os.kill(screen.child.pid, signal.SIGCONT)
+    screen.until(r"^> hold +running(.|\n)*^> hold +running")
+    go(workflow)
+    assert 0 == screen.end()
+    assert 1 == len(re.findall(r"^> hold +running", screen.text, re.MULTILINE))
+    assert screen.text.splitlines()[-1].startswith("SUCCESS after")
+
+
 def test_in_the_background_there_are_lines_only(workflow):
     (workflow.user / "flow.yaml").write_text(json.dumps(SLOW), encoding="utf-8")
     script = f"set -m; {workflow.executable} run flow.yaml & sleep 2; touch go; wait $!"

@@ -27,7 +27,7 @@ def table(material: Material) -> str:
     total = duration((scale.end - scale.start) / 1e6) if material.timeline else ""
     head = f'<th class="bar"><span>0 s</span><span>{total}</span></th>'
     body = "".join(_row(material, number, task, rows.get(task.id), scale) for number, task in material.tasks)
-    notes = [*scale.words(), *([f"{missing:,} more tasks, all of which went well, are left out"] if missing else [])]
+    notes = [*scale.words(), *([f"{missing:,} more tasks, none of which went wrong, are left out"] if missing else [])]
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Tasks"><table class="tasks"><thead><tr><th>Task</th>'
         f"<th>State</th><th>Took</th>{head}<th>Notes</th></tr></thead><tbody>{body}</tbody></table></div>"
