@@ -71,8 +71,7 @@ class Board:
                 for task in event.kept:
                     self._entries[task].state = TaskState.SUCCESS
             case LogLine():
-                is_debug = event.stream == "system" and event.level == "debug"
-                if not is_debug and (entry := self._entry(event.task_id)[0]) is not None:
+                if not event.is_debug and (entry := self._entry(event.task_id)[0]) is not None:
                     entry.last = event.message
             case TaskChanged():
                 entry, item = self._entry(event.task_id)

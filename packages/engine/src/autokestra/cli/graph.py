@@ -1,11 +1,13 @@
 """`workflow graph`: what comes after what, read from the file, without running anything."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from autokestra.cli import console
+from autokestra.cli.plugin import plugins_option
 from autokestra.cli.run import show_problems
 
 if TYPE_CHECKING:
@@ -16,20 +18,22 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(readable=False))  # the loader says it better
 @click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", show_default=True)
 @click.option("--mermaid", "form", flag_value="mermaid", help="The same as --format mermaid.")
+@plugins_option
 @click.option("--json", "as_json", is_flag=True, help="Print the tasks as a JSON array.")
-def graph(file: str, form: str, as_json: bool) -> int:  # noqa: FBT001  # click calls by name
+def graph(file: str, form: str, plugins: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # click calls by name
     """Show what comes after what, and when.
 
     As steps of tasks that may run at the same time, or as a Mermaid flowchart for a page. Exit code 3 when the
     workflow is invalid.
     """
-    from autokestra.actions.registry import catalog  # noqa: PLC0415
+    from autokestra.actions.plugin import Catalog  # noqa: PLC0415
+    from autokestra.app import App  # noqa: PLC0415
     from autokestra.workflow.drawing import mermaid, rows  # noqa: PLC0415
     from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
     from autokestra.workflow.problems import WorkflowInvalidError  # noqa: PLC0415
 
     try:
-        workflow = load_workflow(Path(file), catalog=catalog()).workflow
+        workflow = load_workflow(Path(file), catalog=Catalog(App(plugins=plugins).actions)).workflow
     except WorkflowInvalidError as error:
         show_problems(error.problems)
         return error.exit_code

@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "validate": Entry("autokestra.cli.run:validate", "Check workflows without running them."),
     "graph": Entry("autokestra.cli.graph:graph", "Show what comes after what, and when."),
     "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
+    "plugin": Entry("autokestra.cli.plugin:plugin", "List and describe actions, and begin a plugin."),
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
     "doctor": Entry("autokestra.cli.doctor:doctor", "Check keys, stores and this machine, and say what to do."),
 }

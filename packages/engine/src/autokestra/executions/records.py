@@ -177,6 +177,11 @@ class LogLine:
     level: str
     message: str
 
+    @property
+    def is_debug(self) -> bool:
+        """Whether only those who look for a fault want to see it."""
+        return self.stream == "system" and self.level == "debug"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogExcerpt:

@@ -33,8 +33,6 @@
     return { item, words, gap, debug: item.className === "debug", text: gap ? "" : words.textContent.toLowerCase(), html: null };
   });
 
-  const total = lines.filter((line) => !line.gap).length;
-
   const unmark = (line) => {
     if (!line.html) return;
     line.words.replaceChildren(...line.html);
@@ -66,12 +64,12 @@
     const wanted = search.value.toLowerCase();
     const task = only.value;
     let count = 0;
+    let total = 0;
     for (const line of lines) {
       unmark(line);
-      const there =
-        (!task || line.item.dataset.task === task) &&
-        (line.gap || line.text.includes(wanted)) &&
-        (!line.debug || debug.checked);
+      const known = !line.debug || debug.checked;
+      if (known && !line.gap) total += 1;
+      const there = known && (!task || line.item.dataset.task === task) && (line.gap || line.text.includes(wanted));
       line.item.hidden = !there;
       if (!there || line.gap) continue;
       count += 1;
