@@ -8,7 +8,7 @@ MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PINS   := --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --quiet
 JOBS   ?= 2
 
-.PHONY: help demo test coverage test-alone soak wheels lint format bench docs reference pins clean
+.PHONY: help demo test coverage test-alone soak wheels lint format bench docs reference pictures pins clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ docs: $(VENV)/.dev $(VENV_DOCS)/.done
 ## make reference   write the pages of docs/reference that come out of the code
 reference: $(VENV)/.runtime
 	$(BIN)/python -m book.reference
+
+## make pictures    draw the pictures of the README again (needs Chromium on the PATH)
+pictures: $(VENV)/.dev
+	$(BIN)/python -m e2e.pictures
 
 ## make pins        compile requirements/*.in again (needs uv on the PATH)
 pins:

@@ -196,9 +196,13 @@ def terminal(home: Path, user: Path) -> Iterator[Callable[..., Terminal]]:
     """Start the command on a terminal: `terminal("secrets", "set", "A").expect("Value")`."""
     children: list[Terminal] = []
 
-    def start(*args: str | Path, env: Mapping[str, str | None] | None = None) -> Terminal:
+    def start(
+        *args: str | Path, env: Mapping[str, str | None] | None = None, rows: int = 24, columns: int = 80
+    ) -> Terminal:
         environ = environment(home, user, {"TERM": "xterm", **(env or {})})
-        child = Terminal(str(COMMAND), [*map(str, args)], env=environ, cwd=str(user), timeout=SECONDS)
+        child = Terminal(
+            str(COMMAND), [*map(str, args)], env=environ, cwd=str(user), timeout=SECONDS, dimensions=(rows, columns)
+        )
         children.append(child)
         return child
 

@@ -128,6 +128,16 @@ def test_show_tells_the_whole_story_and_no_secret(workflow, ran) -> None:
     assert SECRET not in text
 
 
+def test_show_draws_when_each_task_ran(workflow, ran) -> None:
+    lines = workflow.ok("execution", "show", str(ran["id"]), env={"COLUMNS": "70"}).splitlines()
+    start = next(place for place, line in enumerate(lines) if line.lstrip().startswith("0 s "))
+    greet, think, broken = lines[start + 1 : start + 4]
+    assert ["greet", "think", "broken"] == [line.split()[0] for line in (greet, think, broken)]
+    assert all(len(line) <= 70 for line in lines[start : start + 4])
+    assert greet.index("█") < think.index("█"), "what needs another task is drawn after it"
+    assert "▒" in broken, "a failure looks different"
+
+
 @pytest.mark.usefixtures("ran")
 def test_logs_can_be_narrowed_to_a_task(workflow) -> None:
     assert "[greet] hello ***SECRET***" in workflow.ok("execution", "logs", "latest").splitlines()

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -254,6 +255,24 @@ def test_log_lines_come_back_in_order_and_by_task(store):
     store.append_log(reversed(lines))
     assert lines == store.log_lines(row.id)
     assert [lines[1]] == store.log_lines(row.id, task="b")
+
+
+def test_the_ends_of_a_log_are_read_without_the_rest(store):
+    row = an_execution()
+    store.create(row, ["a", "b"])
+    lines = [a_line(row.id, "a", n, 10 + n, f"nul\0 {n} {'é' * 100}") for n in range(10)]
+    store.append_log([*lines, a_line(row.id, "b", 0, 13)])
+    found = store.log_ends(row.id, first=1, last=2, longest=6)
+    assert [("a", 1, 10), ("b", 1, 1), ("a", 9, 10), ("a", 10, 10)] == [
+        (each.task, each.place, each.total) for each in found
+    ]
+    assert [replace(lines[0], message="nul\0 0"), replace(lines[8], message="nul\0 8")] == [
+        found[0].line,
+        found[2].line,
+    ]
+    assert 107 == found[0].length
+    assert 11 == len(store.log_ends(row.id, first=5, last=5, longest=1000))
+    assert [] == store.log_ends("nobody", first=5, last=5, longest=1000)
 
 
 def test_files_are_for_their_owner_only(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autokestra.workflow.graph import Ancestry, cycles, dependents, downstream, order, upstream
+from autokestra.workflow.graph import Ancestry, cycles, dependents, downstream, layers, order, upstream
 
 DIAMOND = {"end": ["left", "right"], "left": ["start"], "right": ["start"], "start": [], "alone": []}
 CHAIN = {f"t{i}": [f"t{i - 1}"] if i else [] for i in range(10_000)}
@@ -10,6 +10,13 @@ CHAIN = {f"t{i}": [f"t{i - 1}"] if i else [] for i in range(10_000)}
 
 def test_each_task_comes_after_what_it_needs():
     assert ["start", "left", "right", "end", "alone"] == order(DIAMOND)
+
+
+def test_each_task_stands_in_the_first_step_that_its_needs_allow():
+    assert [["start", "alone"], ["left", "right"], ["end"]] == layers(DIAMOND)
+    assert [] == layers({})
+    assert [["free"]] == layers({"a": ["b"], "b": ["a"], "behind": ["a"], "free": ["gone"]})
+    assert 10_000 == len(layers(CHAIN))
 
 
 def test_where_there_is_a_choice_the_document_decides():

@@ -7,7 +7,7 @@ writes them as they are.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TextIO
 
 from autokestra.errors import UsageError
@@ -111,6 +111,11 @@ def stdout_is_terminal() -> bool:
     return _is_terminal(sys.stdout)
 
 
+def stdout_can_be_redrawn() -> bool:
+    """Whether lines on stdout can be taken back: it is a terminal that moves its cursor."""
+    return _is_terminal(sys.stdout) and os.environ.get("TERM", "dumb") not in ("dumb", "")
+
+
 def stdout_has_colour() -> bool:
     """Whether colours may be written to stdout."""
     return _has_colour(sys.stdout)
@@ -128,6 +133,25 @@ def _naming_stdout(error: OSError) -> OSError:
     return OSError(error.errno, error.strerror, "stdout")
 
 
+def clipped(text: str, cells: int) -> str:
+    """Return as much of `text` as fits into `cells` columns of a terminal, with `…` where something is cut."""
+    if cells <= 0:
+        return ""
+    if _width(text) <= cells:
+        return text
+    used, end = 0, 0
+    for end, char in enumerate(text):  # noqa: B007  # where it ends is what is looked for
+        used += _width(char)
+        if used > cells - 1:
+            break
+    return f"{text[:end]}…"
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal `text` fills."""
+    return _width(text)
+
+
 def _width(text: str) -> int:
     if text.isascii():
         return len(text)
@@ -136,6 +160,15 @@ def _width(text: str) -> int:
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
+
+
+_cover: Callable[[], None] | None = None
+
+
+def cover_with(cover: Callable[[], None] | None) -> None:
+    """Have `cover` called before each line of talk: whoever redraws lines takes them back first. None ends that."""
+    global _cover  # noqa: PLW0603  # there is one terminal
+    _cover = cover
 
 
 # --- talk ---------------------------------------------------------------------------------------------------------
@@ -170,6 +203,8 @@ def _say(kind: str, message: str, colour: str) -> None:
 def _write_stderr(text: str) -> None:
     """Write to stderr if anybody can hear it; talk that nobody hears is no reason to fail."""
     if sys.stderr is not None:
+        if _cover is not None:
+            _cover()
         try:
             if sys.stdout is not None and not sys.stdout.closed:
                 sys.stdout.flush()  # where both go to one place, data and talk keep their order

@@ -1,5 +1,7 @@
 """`workflow execution`: what ran, how it went, what it printed. All of it is masked already; no key is needed."""
 
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +11,8 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.plugin import plugins_option
-from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
+from autokestra.cli.report.command import report
+from autokestra.cli.run import default_parallel, exit_code, plain_option, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
 
@@ -29,6 +32,9 @@ def execution() -> None:
 
     ID is an execution's id, or `latest` for the newest.
     """
+
+
+execution.add_command(report)
 
 
 @execution.command("list")
@@ -83,6 +89,7 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
         for run in runs
     ]
     console.out(console.table(("TASK", "STATE", "ATTEMPTS", "TOOK", "WHY"), cells))
+    _draw_timeline(row, runs, attempts)
     for run in runs:
         attempt = last.get(run.task_id)
         output = outputs.of(attempt) if attempt else None
@@ -131,6 +138,7 @@ def logs(
 @click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
+@plain_option
 @store_option
 @state_option
 def resume(
@@ -141,6 +149,7 @@ def resume(
     require_isolation: bool,  # noqa: FBT001  # click calls by name
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
+    plain: bool,  # noqa: FBT001
     store: str | None,
     state: str | None,
 ) -> int:
@@ -162,7 +171,8 @@ def resume(
     app.check_isolation(Workflow.model_validate_json(row.workflow))
     with (
         app.engine(
-            max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
+            max_parallel=max_parallel or default_parallel(),
+            observer=progress(as_json=as_json, quiet=quiet, plain=plain),
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
@@ -261,6 +271,21 @@ def _state(row: "Execution") -> str:
 
 def _took(start: int | None, end: int | None) -> str:
     return "" if start is None or end is None else duration((end - start) / 1e6)
+
+
+def _draw_timeline(row: "Execution", runs: "Sequence[TaskRun]", attempts: "Sequence[Attempt]") -> None:
+    from autokestra.app import now  # noqa: PLC0415
+    from autokestra.cli import timeline  # noqa: PLC0415
+
+    # Nobody knows when the tasks of a dead process ended; the last thing that is known of it is not after that.
+    known = [time for each in attempts for time in (each.claimed_at, each.finished_at) if time]
+    until = max(known, default=row.created_at) if _is_orphan(row) else row.finished_at or now()
+    rows = timeline.rows(runs, attempts, now=until)
+    if rows:
+        plain = "utf" not in (sys.stdout.encoding or "").lower()
+        console.out("")
+        for line in timeline.lines(rows, width=shutil.get_terminal_size().columns, plain=plain):
+            console.out(line)
 
 
 def _why(run: "TaskRun", last: "dict[str, Attempt]") -> str:

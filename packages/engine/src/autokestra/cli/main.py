@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "init": Entry("autokestra.cli.run:init", "Write a first workflow into a directory."),
     "run": Entry("autokestra.cli.run:run", "Run a workflow."),
     "validate": Entry("autokestra.cli.run:validate", "Check workflows without running them."),
+    "graph": Entry("autokestra.cli.graph:graph", "Show what comes after what, and when."),
     "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
     "plugin": Entry("autokestra.cli.plugin:plugin", "List and describe actions, and begin a plugin."),
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),

@@ -56,6 +56,9 @@ class PlainProgress:
         if self._quiet and event.state in (TaskState.RUNNING, TaskState.SUCCESS):
             return []
         again = f" (attempt {event.attempt})" if event.attempt and event.attempt > 1 else ""
+        if event.items is not None:
+            before = f", {event.items_kept:,} of them done before" if event.items_kept else ""
+            return [f"[{event.task_id}] started: {event.items:,} item{'' if event.items == 1 else 's'}{before}"]
         if event.state is TaskState.RUNNING:
             return [f"[{event.task_id}] started{again}"]
         if event.state is TaskState.WAITING:
@@ -96,7 +99,13 @@ def event_object(event: Event) -> dict[str, object]:
     base: dict[str, object] = {"execution": event.execution_id, "time": utc_time(event.time)}
     match event:
         case ExecutionStarted():
-            return {"event": "execution.started", **base, "workflow": event.workflow_id, "tasks": list(event.tasks)}
+            return {
+                "event": "execution.started",
+                **base,
+                "workflow": event.workflow_id,
+                "tasks": list(event.tasks),
+                "kept": list(event.kept),
+            }
         case TaskChanged():
             return {
                 "event": "task",
@@ -107,6 +116,8 @@ def event_object(event: Event) -> dict[str, object]:
                 "attempt": event.attempt,
                 "message": event.message,
                 "seconds": event.seconds,
+                "items": event.items,
+                "items_kept": event.items_kept,
             }
         case LogLine():
             return {"event": "log", **base, **line_object(event)}

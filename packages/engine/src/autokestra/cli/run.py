@@ -57,6 +57,7 @@ store_option = click.option("--store", metavar="LOCATION", help="Secrets store t
 state_option = click.option(
     "--state", metavar="FILE", help="State database.  [default: $AUTOKESTRA_STATE, else $AUTOKESTRA_HOME/state.db]"
 )
+plain_option = click.option("--plain", is_flag=True, help="Lines only, also on a terminal: no live view.")
 
 
 def default_parallel() -> int:
@@ -88,6 +89,7 @@ def init(directory: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
+@plain_option
 @store_option
 @state_option
 def run(
@@ -99,6 +101,7 @@ def run(
     dry_run: bool,  # noqa: FBT001  # click calls by name
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
+    plain: bool,  # noqa: FBT001
     store: str | None,
     state: str | None,
 ) -> int:
@@ -127,7 +130,8 @@ def run(
         return _dry_run(loaded, app)
     with (
         app.engine(
-            max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
+            max_parallel=max_parallel or default_parallel(),
+            observer=progress(as_json=as_json, quiet=quiet, plain=plain),
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
@@ -259,11 +263,17 @@ def _pairs(inputs: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def progress(*, as_json: bool, quiet: bool) -> "JsonProgress | PlainProgress":
-    """Return what shows a run as the options ask for."""
+def progress(*, as_json: bool, quiet: bool, plain: bool) -> "JsonProgress | PlainProgress":
+    """Return what shows a run as the options and the terminal ask for."""
     from autokestra.cli.progress import JsonProgress, PlainProgress  # noqa: PLC0415
 
-    return JsonProgress() if as_json else PlainProgress(quiet=quiet)
+    if as_json:
+        return JsonProgress()
+    if quiet or plain or not console.stdout_can_be_redrawn():
+        return PlainProgress(quiet=quiet)
+    from autokestra.cli.live import LiveProgress  # noqa: PLC0415
+
+    return LiveProgress()
 
 
 def _dry_run(loaded: "LoadedWorkflow", app: "App") -> int:

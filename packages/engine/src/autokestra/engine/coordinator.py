@@ -95,6 +95,7 @@ class Coordinator:
         self._timed_out = False
         self._parents: dict[str, tuple[str, ...]] = {}
         self._lists: list[ItemList] = []
+        self._expanded: dict[str, tuple[int, int]] = {}  # task -> how many items, how many of them had ended before
         self._futures: dict[Future[str], Start] = {}
         self._changes: list[Change] = []
         self._endings: dict[str, tuple[int, str | None, float]] = {}  # task -> number, message, seconds
@@ -180,7 +181,10 @@ class Coordinator:
             items = self._decisions.items(task, failed)
             has_secrets = bool(self._job.workflow.secrets)
             self._lists.append(self._outputs.keep_items(self._job.id, task.id, items, has_secrets=has_secrets))
-        return self._plan.expand(task.id, len(items), self._items.get(task.id))
+        changes = self._plan.expand(task.id, len(items), self._items.get(task.id))
+        to_run = {change.task for change in changes if change.item is not None}
+        self._expanded[task.id] = (len(items), len(items) - len(to_run))
+        return changes
 
     def _look_for_the_dead(self, now: float) -> None:
         """Give up attempts whose workers have died; they may be tried again."""
@@ -253,7 +257,8 @@ class Coordinator:
         ):
             raise taken_over(self._job.id)
         for change in changes:
-            if change.state.ended or change.reason == BACKOFF:
+            expanded = change.state is TaskState.RUNNING and change.task in self._expanded
+            if change.state.ended or change.reason == BACKOFF or expanded:
                 self._tell(change, wall)
         self._changes.clear()
         self._lists.clear()
@@ -274,6 +279,8 @@ class Coordinator:
 
     def _tell(self, change: Change, now: int) -> None:
         attempt, message, seconds = self._endings.get(change.task, (None, None, None))
+        running = change.state is TaskState.RUNNING
+        items, items_kept = self._expanded.pop(change.task, (None, 0)) if running else (None, 0)
         self._observe(
             TaskChanged(
                 execution_id=self._job.id,
@@ -284,6 +291,8 @@ class Coordinator:
                 attempt=attempt,
                 message=change.message or message,
                 seconds=seconds,
+                items=items,
+                items_kept=items_kept,
             )
         )
 

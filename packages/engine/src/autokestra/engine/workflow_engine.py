@@ -203,7 +203,16 @@ class WorkflowEngine:
         changes = plan.begin()
         waited = self._admitted(job)
         now = self._clock()
-        self._observe(ExecutionStarted(execution_id=job.id, workflow_id=workflow.id, time=now, tasks=tuple(job.tasks)))
+        open_ = {change.task for change in changes}
+        self._observe(
+            ExecutionStarted(
+                execution_id=job.id,
+                workflow_id=workflow.id,
+                time=now,
+                tasks=tuple(job.tasks),
+                kept=tuple(task for task in job.tasks if task not in open_),
+            )
+        )
         if waited is not None:
             state, why, said = waited
             self._store.advance(job.id, owner=job.lease.owner, now=now, changes=changes + plan.cancel(why))

@@ -8,17 +8,22 @@ from autokestra.executions.records import ExecutionState, LogLine, Masked, TaskS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionStarted:
-    """The execution is RUNNING; `tasks` in the order of the document."""
+    """The execution is RUNNING; `tasks` in the order of the document, `kept` those that had ended before a resume."""
 
     execution_id: str
     workflow_id: str
     time: int
     tasks: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChanged:
-    """A task run entered a state; `message` says in words why it did not end well."""
+    """A task run entered a state; `message` says in words why it did not end well.
+
+    A task that runs once for each item of a list is RUNNING with `items` when the list is known; each item then has
+    events of its own, as `task[3]`, but for the `items_kept` that had ended before a resume.
+    """
 
     execution_id: str
     task_id: str
@@ -28,6 +33,8 @@ class TaskChanged:
     attempt: int | None = None
     message: str | None = None
     seconds: float | None = None  # of the attempt that ended
+    items: int | None = None
+    items_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,6 +192,21 @@ class LogLine:
         return self.stream == "system" and self.level == "debug"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogExcerpt:
+    """One of the first or last lines of a task's log, its message perhaps cut.
+
+    `task` is the task of the document, whose items share a log; this is line `place` of `total` of it, from 1.
+    `length` is how many characters the whole message has.
+    """
+
+    line: LogLine
+    task: str
+    place: int
+    total: int
+    length: int
+
+
 def execution_id(now: int) -> str:
     """Return a new id: 16 characters of base32 that sort by time; `now` in microseconds."""
     number = (now // 1000) << (5 * _RANDOM_DIGITS) | secrets.randbits(5 * _RANDOM_DIGITS)

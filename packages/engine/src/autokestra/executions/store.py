@@ -28,6 +28,7 @@ from autokestra.executions.records import (
     ExecutionState,
     ItemList,
     Lease,
+    LogExcerpt,
     LogLine,
     Masked,
     StoredOutput,
@@ -418,6 +419,17 @@ class ExecutionStore:
             return [
                 LogLine(**dict(row)) for row in self._sql.select_log_lines(db, execution_id=execution, task_id=task)
             ]
+
+    def log_ends(self, execution: str, *, first: int, last: int, longest: int) -> list[LogExcerpt]:
+        """Return the `first` and `last` lines of each task's log in order, messages cut at `longest` characters."""
+        excerpts = []
+        with self._reading() as db:
+            for found in self._sql.select_log_ends(db, execution_id=execution, first=first, last=last):
+                row = dict(found)
+                task, place, total = (row.pop(name) for name in ("task", "place", "total"))
+                length, row["message"] = len(row["message"]), row["message"][:longest]
+                excerpts.append(LogExcerpt(line=LogLine(**row), task=task, place=place, total=total, length=length))
+        return excerpts
 
     # --- transactions
 

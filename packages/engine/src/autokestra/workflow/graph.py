@@ -42,6 +42,21 @@ def order(needs: Needs) -> list[str]:
     return result
 
 
+def layers(needs: Needs) -> list[list[str]]:
+    """Return the tasks in steps: each as early as what it needs allows, within a step as in the document.
+
+    Tasks on a cycle, and those that need one of them, are left out.
+    """
+    step: dict[str, int] = {}
+    for task in order(needs):
+        step[task] = max((step[need] + 1 for need in needs[task] if need in step), default=0)
+    result: list[list[str]] = [[] for _ in range(max(step.values(), default=-1) + 1)]
+    for task in needs:
+        if task in step:
+            result[step[task]].append(task)
+    return result
+
+
 def upstream(needs: Needs, task: str) -> frozenset[str]:
     """Return all tasks that `task` needs, directly or through others; on a cycle that includes itself."""
     return _reachable(needs, task)

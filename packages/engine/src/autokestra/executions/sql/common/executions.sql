@@ -203,3 +203,19 @@ SELECT * FROM log_line
    AND (:task_id IS NULL OR task_id = :task_id
         OR task_id IN (SELECT r.task_id FROM task_run AS r WHERE r.execution_id = :execution_id AND r.parent = :task_id))
  ORDER BY time, task_id, attempt, sequence;
+
+-- name: select_log_ends(execution_id, first, last)
+-- The first and the last lines of each task's log, those of its items taken together, so that a log of any length can be
+-- looked at in bounded memory: only keys are numbered. Messages come whole; SQLite's `substr` would end at a NUL.
+SELECT m.execution_id, m.task_id, m.attempt, m.sequence, m.time, m.stream, m.level, m.message, k.task, k.place, k.total
+  FROM (SELECT l.task_id, l.attempt, l.sequence, COALESCE(r.parent, l.task_id) AS task,
+               row_number() OVER (PARTITION BY COALESCE(r.parent, l.task_id)
+                                      ORDER BY l.time, l.task_id, l.attempt, l.sequence) AS place,
+               count(*) OVER (PARTITION BY COALESCE(r.parent, l.task_id)) AS total
+          FROM log_line AS l
+          LEFT JOIN task_run AS r ON r.execution_id = l.execution_id AND r.task_id = l.task_id
+         WHERE l.execution_id = :execution_id) AS k
+  JOIN log_line AS m ON m.execution_id = :execution_id AND m.task_id = k.task_id AND m.attempt = k.attempt
+                    AND m.sequence = k.sequence
+ WHERE k.place <= :first OR k.place > k.total - :last
+ ORDER BY m.time, m.task_id, m.attempt, m.sequence;
