@@ -159,10 +159,11 @@ def test_a_file_that_is_not_there_or_no_file(workflow, home: Path) -> None:
     assert not home.exists()
 
 
-def test_a_file_that_may_not_be_read(workflow) -> None:
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_file_that_may_not_be_read(workflow, command: str) -> None:
     file = saved(workflow, f"id: x\n{TASK}")
     file.chmod(0)
-    found = problems(workflow, file, command="run", code=9, powerless=True)
+    found = problems(workflow, file, command=command, code=9, powerless=True)
     assert [[str(file), 1, 1, f"permission denied | allow it with: chmod u+r {file}"]] == found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
-from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
+from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED
 from autokestra.cli.stores import say
 from autokestra.errors import UsageError
 
@@ -155,18 +155,21 @@ def exit_code(execution: "Execution", received: Sequence[int]) -> int:
 def validate(files: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # click calls by name
     """Check workflows without running them.
 
-    Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error.
+    Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error, 9 when a file
+    may not be read.
     """
     from autokestra.actions.registry import catalog  # noqa: PLC0415
     from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
     from autokestra.workflow.problems import WorkflowInvalidError  # noqa: PLC0415
 
     problems: list[Problem] = []
+    code = 0
     for file in files:
         try:
             loaded = load_workflow(Path(file), catalog=catalog())
         except WorkflowInvalidError as error:
             problems += error.problems
+            code = max(code, error.exit_code)
         else:
             problems += loaded.warnings
             if not as_json:
@@ -175,7 +178,7 @@ def validate(files: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # cli
         console.out_json([_problem_object(problem) for problem in problems])
     else:
         show_problems(problems)
-    return EXIT_INVALID if any(problem.severity == "error" for problem in problems) else 0
+    return code
 
 
 @contextmanager

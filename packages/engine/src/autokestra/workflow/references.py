@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from autokestra.workflow import slips
 from autokestra.workflow.graph import Ancestry
 from autokestra.workflow.problems import nearest
 from autokestra_secrets import Reference, TemplateError, check_template
@@ -50,7 +51,8 @@ def check_text(text: str, *, task: str | None, names: Names, roots: Sequence[str
         try:
             references = check_template(text, roots=roots)
         except TemplateError as error:
-            yield Finding(offset=error.offset, message=error.message, hint=error.hint)
+            hint = slips.OTHER_TEMPLATE_HINT if slips.is_other_template(text, error.offset) else error.hint
+            yield Finding(offset=error.offset, message=error.message, hint=hint)
             # The rest of the text deserves its turn: without its braces, the bad expression is text.
             text = f"{text[: error.offset]}  {text[error.offset + 2 :]}"
         else:

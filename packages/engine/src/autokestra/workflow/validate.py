@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from autokestra.workflow import references, wording
+from autokestra.workflow import references, slips, wording
 from autokestra.workflow.arguments import KINDS, fits
 from autokestra.workflow.document import Document
 from autokestra.workflow.graph import Ancestry, cycles
@@ -159,7 +159,16 @@ class _Validation:
 
     def _findings(self, error: ValidationError, path: Steps, value: object, model: type[BaseModel]) -> None:
         for each in wording.findings(error, value, model):
-            self._report((*path, *each.path), each.message, hint=each.hint, at_key=each.at_key)
+            place = (*path, *each.path)
+            hint = self._slip(place, wording.at(value, each.path), is_unknown=each.at_key) or each.hint
+            self._report(place, each.message, hint=hint, at_key=each.at_key)
+
+    def _slip(self, path: Steps, value: object, *, is_unknown: bool) -> str | None:
+        """Return the hint for what is written otherwise in other tools."""
+        task = wording.at(self._data, path[:2]) if len(path) == 3 and path[0] in TASK_LISTS else {}
+        action = self._catalog.get(task["type"]) if isinstance(task.get("type"), str) else None
+        takes = wording.known_keys(action) if action else {}
+        return slips.hint(path, value, is_unknown=is_unknown, takes=takes)
 
     def _names(self) -> None:
         """Names of secrets, of inherited variables and of variables, and the defaults of inputs."""
