@@ -94,3 +94,14 @@ def test_resolved_inputs_that_do_not_fit_are_described_in_plain_words(inputs, sa
     with pytest.raises(ValidationError) as caught:
         HttpRequestInputs.model_validate(inputs)
     assert said == described(caught.value, inputs)
+
+
+@pytest.mark.parametrize(
+    ("text", "trail"),
+    [
+        (task("x: y", inputs='{script: x, scrpt: "{{ vars.x }}"}'), "tasks[0].inputs.scrpt"),
+        (task('env: {A-B: "{{ vars.x }}"}'), "tasks[0].env.A-B"),
+    ],
+)
+def test_a_template_does_not_hide_a_wrong_key(text, trail):
+    assert trail in hints(text)

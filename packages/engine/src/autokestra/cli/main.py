@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "init": Entry("autokestra.cli.run:init", "Write a first workflow into a directory."),
     "run": Entry("autokestra.cli.run:run", "Run a workflow."),
     "validate": Entry("autokestra.cli.run:validate", "Check workflows without running them."),
+    "schema": Entry("autokestra.cli.schema:schema", "Print the JSON schema of workflow files, for editors."),
     "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
     "doctor": Entry("autokestra.cli.doctor:doctor", "Check keys, stores and this machine, and say what to do."),

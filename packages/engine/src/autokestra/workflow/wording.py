@@ -79,13 +79,14 @@ class _Failure:
 def findings(error: ValidationError, value: object, model: type[BaseModel]) -> Iterator[Finding]:
     """Yield what is wrong with `value`, one finding for each place.
 
-    A place that holds a template is left out: its type shows only when it is resolved.
+    A place that holds a template is left out, since its type shows only when it is resolved; its key does not wait.
     """
     places: dict[tuple[Steps, bool], list[_Failure]] = {}
     for each in error.errors(include_url=False):
         failure = _failure(each, value)
         found = at(value, failure.path)
-        if (isinstance(found, str) and "{{" in found) or (failure.of_union and has_template(found)):
+        is_open = isinstance(found, str) and "{{" in found and not failure.at_key
+        if is_open or (failure.of_union and has_template(found)):
             continue
         places.setdefault((failure.path, failure.at_key), []).append(failure)
     for failures in places.values():
