@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
-from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED
+from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
 from autokestra.cli.stores import say
 from autokestra.errors import UsageError
 
@@ -151,12 +151,13 @@ def exit_code(execution: "Execution", received: Sequence[int]) -> int:
 
 @click.command("validate")
 @click.argument("files", nargs=-1, required=True, type=click.Path(readable=False))
+@click.option("--strict", is_flag=True, help="Warnings fail too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as a JSON array.")
-def validate(files: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # click calls by name
+def validate(files: Sequence[str], strict: bool, as_json: bool) -> int:  # noqa: FBT001  # click calls by name
     """Check workflows without running them.
 
-    Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error, 9 when a file
-    may not be read.
+    Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error (with
+    --strict a warning is one too), 9 when a file may not be read.
     """
     from autokestra.actions.registry import catalog  # noqa: PLC0415
     from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
@@ -178,6 +179,8 @@ def validate(files: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # cli
         console.out_json([_problem_object(problem) for problem in problems])
     else:
         show_problems(problems)
+    if strict and problems:
+        code = max(code, EXIT_INVALID)
     return code
 
 
@@ -234,8 +237,11 @@ def _problem_object(problem: "Problem") -> dict[str, object]:
         "file": problem.file,
         "line": problem.line,
         "column": problem.column,
+        "end_line": problem.end[0] if problem.end else None,
+        "end_column": problem.end[1] if problem.end else None,
         "trail": problem.trail,
         "severity": problem.severity,
+        "rule": problem.rule,
         "message": problem.message,
         "hint": problem.hint,
     }

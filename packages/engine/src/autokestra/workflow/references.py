@@ -28,7 +28,6 @@ class Finding:
     offset: int
     message: str
     hint: str | None = None
-    is_warning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +44,13 @@ class Names:
     after_all: frozenset[str] = frozenset()  # tasks of onFailure
 
 
-def check_text(text: str, *, task: str | None, names: Names, roots: Sequence[str] = ROOTS) -> Iterator[Finding]:
-    """Yield what is wrong with the expressions of one text in `task` (None where its id is not known)."""
+def check_text(
+    text: str, *, task: str | None, names: Names, roots: Sequence[str] = ROOTS, seen: list[Reference] | None = None
+) -> Iterator[Finding]:
+    """Yield what is wrong with the expressions of one text in `task` (None where its id is not known).
+
+    All that it refers to is added to `seen`.
+    """
     for _ in range(_TRIES):
         try:
             references = check_template(text, roots=roots)
@@ -59,6 +63,8 @@ def check_text(text: str, *, task: str | None, names: Names, roots: Sequence[str
             break
     else:
         return
+    if seen is not None:
+        seen += references
     for reference in references:
         if finding := _check(reference, task, names):
             yield finding
@@ -78,7 +84,6 @@ def lint_script(text: str) -> Iterator[Finding]:
             message=f"secret '{name}' becomes part of the script, where a quote or '$(' in it would run",
             hint=f'give it to the task as a variable: env: {{{variable}: "{{{{ secrets.{name} }}}}"}} '
             f'and write "${variable}" in the script',
-            is_warning=True,
         )
 
 
