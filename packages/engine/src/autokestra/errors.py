@@ -46,3 +46,9 @@ class ExecutionNotFoundError(AutokestraError):
     """No execution has this id."""
 
     exit_code = 2
+
+
+class ExecutionBusyError(AutokestraError):
+    """Another process coordinates this execution, or one that this one would have to wait for."""
+
+    exit_code = 11

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.housekeeping import delete, prune
 from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
@@ -182,6 +183,10 @@ def cancel(id_: str, quiet: bool, state: str | None) -> int:  # noqa: FBT001  # 
     elif not quiet:
         console.notice(f"execution {row.id} is {row.state.value}")
     return 0
+
+
+execution.add_command(delete)
+execution.add_command(prune)
 
 
 def _awaited(store: "ExecutionStore", id_: str) -> "Execution":

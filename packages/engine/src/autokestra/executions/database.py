@@ -31,7 +31,10 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
         try:
             connection.row_factory = sqlite3.Row
             _refuse_others(connection, path)
+            # Before the first page is written: afterwards it takes a VACUUM. `housekeeping` gives free pages back.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is removed or replaced is zeroed, not only forgotten
             # FULL: what was acknowledged survives a power cut, not only a kill. `commits` says which commits may
             # do with less.
             connection.execute("PRAGMA synchronous = FULL")
