@@ -78,7 +78,9 @@ def test_what_is_named_is_deleted_and_nothing_when_one_is_wrong(ran) -> None:
 
 
 def test_wrong_arguments_and_a_fresh_machine(workflow, home: Path) -> None:
-    assert "prune needs --older-than or --keep-last" == workflow.fails("execution", "prune", code=2)
+    assert "prune needs --older-than or --keep-last, or the settings keep_for or keep_last" == workflow.fails(
+        "execution", "prune", code=2
+    )
     assert "--older-than: expected a duration such as 30s, 5m, 2h or 1d" == workflow.fails(
         "execution", "prune", "--older-than", "month", code=2
     )

@@ -52,3 +52,9 @@ class ExecutionBusyError(AutokestraError):
     """Another process coordinates this execution, or one that this one would have to wait for."""
 
     exit_code = 11
+
+
+class SettingsError(AutokestraError):
+    """A setting of the environment or of `config.toml` does not fit, or has no place there."""
+
+    exit_code = 2

@@ -9,7 +9,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.housekeeping import delete, prune
-from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
+from autokestra.cli.run import exit_code, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
 
@@ -147,7 +147,7 @@ def resume(
         return 0
     with (
         app.engine(
-            max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
+            max_parallel=max_parallel or app.settings.max_parallel, observer=progress(as_json=as_json, quiet=quiet)
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
@@ -202,7 +202,7 @@ def _opened(state: str | None) -> "Iterator[ExecutionStore | None]":
     """Open the state database; None where the default one does not exist yet."""
     from autokestra.app import App  # noqa: PLC0415
 
-    app = App(state=state)
+    app = App(state=state, notify=say)
     if state is None and not app.state_path.exists():
         yield None
         return

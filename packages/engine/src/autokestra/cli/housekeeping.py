@@ -9,10 +9,12 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.run import state_option
+from autokestra.cli.stores import say
 from autokestra.cli.times import local_time, utc_time
 from autokestra.errors import UsageError
 
 if TYPE_CHECKING:
+    from autokestra.app import App
     from autokestra.executions.housekeeping import Removable
     from autokestra.executions.store import ExecutionStore
 
@@ -41,15 +43,22 @@ def prune(
     """Remove old executions for good, with their logs and outputs, and give the disk space back.
 
     Executions that succeeded go; what `resume` could still finish stays, unless --failed says otherwise. What is
-    under way is never removed.
+    under way is never removed. Without --older-than and --keep-last the settings keep_for and keep_last count.
     """
-    from autokestra.app import now  # noqa: PLC0415
+    from autokestra.app import App, now  # noqa: PLC0415
     from autokestra.executions.housekeeping import removable  # noqa: PLC0415
 
-    if older_than is None and keep_last is None:
-        raise UsageError("prune needs --older-than or --keep-last", hint="workflow execution prune --older-than 30d")
-    before = now() - (0 if older_than is None else _age(older_than))
-    store = _opened(state)
+    app = App(state=state, notify=say)
+    age = None if older_than is None else _age(older_than)
+    if age is None and keep_last is None:
+        age, keep_last = app.settings.keep_for, app.settings.keep_last
+    if age is None and keep_last is None:
+        raise UsageError(
+            "prune needs --older-than or --keep-last, or the settings keep_for or keep_last",
+            hint="workflow execution prune --older-than 30d",
+        )
+    before = now() - int((age or 0) * 1_000_000)
+    store = _opened(app, named=state is not None)
     if store is None:
         _report([], as_json=as_json, dry_run=dry_run, quiet=quiet)
         return
@@ -77,10 +86,11 @@ def delete(
 
     All of them or none: one that is not there or is under way is an error.
     """
+    from autokestra.app import App  # noqa: PLC0415
     from autokestra.errors import ExecutionNotFoundError  # noqa: PLC0415
     from autokestra.executions.housekeeping import named  # noqa: PLC0415
 
-    store = _opened(state)
+    store = _opened(App(state=state, notify=say), named=state is not None)
     if store is None:
         raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
     with store:
@@ -127,22 +137,19 @@ def _object(each: "Removable") -> dict[str, object]:
     }
 
 
-def _opened(state: str | None) -> "ExecutionStore | None":
+def _opened(app: "App", *, named: bool) -> "ExecutionStore | None":
     """Open the state database; None where the default one does not exist yet."""
-    from autokestra.app import App  # noqa: PLC0415
-
-    app = App(state=state)
-    if state is None and not app.state_path.exists():
+    if not named and not app.state_path.exists():
         return None
     return app.executions(create=False)
 
 
-def _age(text: str) -> int:
-    """Return microseconds."""
+def _age(text: str) -> float:
+    """Return seconds."""
     from autokestra.workflow.durations import parse_duration  # noqa: PLC0415
 
     try:
-        return int(parse_duration(text) * 1_000_000)
+        return parse_duration(text)
     except ValueError as error:
         raise UsageError(f"--older-than: {error}", hint="workflow execution prune --older-than 30d") from None
 

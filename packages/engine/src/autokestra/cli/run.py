@@ -58,11 +58,6 @@ state_option = click.option(
 )
 
 
-def default_parallel() -> int:
-    """Return how many tasks run at once by default: as many as there are processors, at least 4."""
-    return max(4, os.cpu_count() or 4)
-
-
 @click.command("init")
 @click.argument("directory", default=".", type=click.Path(file_okay=False))
 def init(directory: str) -> None:
@@ -119,7 +114,7 @@ def run(
         return _dry_run(loaded, app)
     with (
         app.engine(
-            max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
+            max_parallel=max_parallel or app.settings.max_parallel, observer=progress(as_json=as_json, quiet=quiet)
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
