@@ -12,10 +12,9 @@ import re  # loaded by click already
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, cast
 
+from autokestra.configpath import config_path, is_configured
 from autokestra.errors import SettingsError
-from autokestra_secrets import home_directory
 
-CONFIG_FILE: Final = "config.toml"
 PARALLEL_MOST: Final = 1024
 PARALLEL_DEFAULT: Final = max(4, os.cpu_count() or 4)
 MASK_LENGTH: Final = 64  # characters
@@ -109,7 +108,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, notify: Callable[[
     read.
     """
     path = config_path(environ)
-    found = _from_file(path, notify) if os.path.lexists(path) else {}
+    found = _from_file(path, notify) if is_configured(environ) else {}
     values = {}
     for setting in SETTINGS:
         given = environ.get(setting.variable)
@@ -123,11 +122,6 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, notify: Callable[[
 def default_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Return the defaults, for a command that goes on where the settings are wrong."""
     return Settings({each.key: Value(each, each.default, "default") for each in SETTINGS}, config_path(environ))
-
-
-def config_path(environ: Mapping[str, str] = os.environ) -> str:
-    """Return where the file is, or would be."""
-    return os.path.join(home_directory(environ), CONFIG_FILE)
 
 
 def shown(value: object) -> str:

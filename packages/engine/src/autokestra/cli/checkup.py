@@ -14,8 +14,9 @@ from typing import Final
 from autokestra.app import App
 from autokestra.cli.expiry import warnings
 from autokestra.cli.machine import Check, check_clock, check_isolation, check_memory, check_place, check_versions
+from autokestra.configpath import config_path
 from autokestra.errors import AutokestraError
-from autokestra.settings import Settings, config_path, default_settings, load_settings, shown
+from autokestra.settings import Settings, default_settings, load_settings, shown
 from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,

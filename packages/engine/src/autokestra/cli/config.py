@@ -44,6 +44,6 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click calls by name
 @config.command("path")
 def path() -> None:
     """Print where the configuration file is, or would be."""
-    from autokestra.settings import config_path  # noqa: PLC0415
+    from autokestra.configpath import config_path  # noqa: PLC0415
 
     console.out(config_path())

@@ -56,8 +56,10 @@ def named_location() -> str | None:
 
 def store_location() -> str | None:
     """Return what `--store` or the configuration file says, None when the variable or the default decides."""
+    from autokestra.configpath import is_configured  # noqa: PLC0415
+
     location = named_location()
-    if location is None:
+    if location is None and is_configured():
         from autokestra.settings import load_settings  # noqa: PLC0415
 
         location = load_settings(notify=say).store
