@@ -4,6 +4,8 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
+from typing import Final
 
 from autokestra_secrets.errors import (
     DamagedError,
@@ -14,8 +16,18 @@ from autokestra_secrets.errors import (
 )
 from autokestra_secrets.home import shell_word
 
+NO_SPACE: Final = 64 << 10  # bytes; with less, SQLite cannot even make the file of locks that readers need
 
-def explain(error: sqlite3.Error, *, path: str, timeout: float) -> SecretsError:
+
+def free_bytes(directory: str) -> int:
+    """Return how much this user may still write where `directory` is."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
+def explain(
+    error: sqlite3.Error, *, path: str, timeout: float, free: Callable[[str], int] = free_bytes
+) -> SecretsError:
     """Return the error of ours that names the remedy; it repeats SQLite's own words only, never parameters."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the low byte is the primary code
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -24,7 +36,8 @@ def explain(error: sqlite3.Error, *, path: str, timeout: float) -> SecretsError:
         return refused(path, "write")
     if code == sqlite3.SQLITE_CANTOPEN:
         return refused(path, "open")
-    if code == sqlite3.SQLITE_FULL:
+    # On a full disk reading fails as well, with what SQLite takes for an error of the disk.
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and free(os.path.dirname(path) or ".") < NO_SPACE):
         return StoreUnavailableError(
             f"no space left for the secret store {path}; nothing was changed",
             hint=f"free some space: df -h {shell_word(os.path.dirname(path))}",
