@@ -4,7 +4,7 @@ import copy
 import json
 
 import jsonschema
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autokestra.actions.registry import catalog
@@ -119,6 +119,7 @@ def documents(draw):
     return document
 
 
+@settings(deadline=None)
 @given(documents())
 def test_what_validate_accepts_the_schema_accepts(document):
     problems = validate(read(json.dumps(document)), file="w", catalog=catalog())[1]
@@ -126,6 +127,7 @@ def test_what_validate_accepts_the_schema_accepts(document):
         assert [] == [each.message for each in VALIDATOR.iter_errors(document)]
 
 
+@settings(deadline=None)
 @given(documents())
 def test_what_the_schema_accepts_has_no_unknown_key_and_none_missing(document):
     if VALIDATOR.is_valid(document):
