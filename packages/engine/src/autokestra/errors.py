@@ -58,3 +58,9 @@ class SettingsError(AutokestraError):
     """A setting of the environment or of `config.toml` does not fit, or has no place there."""
 
     exit_code = 2
+
+
+class IsolationRefusedError(AutokestraError):
+    """Isolation is required, and this machine or this workflow does without it."""
+
+    exit_code = 9

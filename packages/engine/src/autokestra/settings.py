@@ -49,6 +49,10 @@ class Value(NamedTuple):
     def __str__(self) -> str:
         if self.value is None:
             return self.setting.unset
+        if isinstance(self.value, tuple):
+            return os.pathsep.join(self.value) or self.setting.unset
+        if isinstance(self.value, bool):
+            return str(self.value).lower()
         return _written(self.value) if isinstance(self.value, float) else shown(self.value)
 
 
@@ -94,6 +98,17 @@ class Settings:
     def keep_last(self) -> int | None:
         """How many executions of each workflow `execution prune` keeps, where it is not told."""
         return cast("int | None", self.values["keep_last"].value)
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """Folders of plugins as the file says; the variable is read beside `--plugins`."""
+        value = self.values["plugins"]
+        return () if value.source == value.setting.variable else cast("tuple[str, ...]", value.value)
+
+    @property
+    def require_isolation(self) -> bool:
+        """Whether nothing runs where tasks cannot be isolated."""
+        return cast("bool", self.values["require_isolation"].value)
 
     @property
     def colour(self) -> str:
@@ -145,10 +160,16 @@ def _from_file(path: str, notify: Callable[[str], None] | None) -> dict[str, Val
             value = setting.read(entry.value)
         except ValueError as error:
             raise SettingsError(f"{entry.place}: '{setting.key}' expects {error}, got {kind_of(entry.value)}") from None
-        if setting.read is _path and isinstance(value, str) and "://" not in value:
-            value = os.path.join(os.path.dirname(path), os.path.expanduser(value))  # noqa: PTH120
+        if setting.read is _path and "://" not in str(value):
+            value = _beside(path, str(value))
+        elif setting.read is _folders:
+            value = tuple(_beside(path, folder) for folder in cast("tuple[str, ...]", value))
         values[setting.key] = Value(setting, value, entry.place)
     return values
+
+
+def _beside(file: str, path: str) -> str:
+    return os.path.join(os.path.dirname(file), os.path.expanduser(path))  # noqa: PTH120
 
 
 def _written(seconds: float) -> str:
@@ -177,6 +198,26 @@ def _path(value: object) -> str:
 
 def _any_text(text: str) -> str:
     return text  # an empty path is refused where it is used, with the words of that place
+
+
+def _folders(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError("a list of paths")  # noqa: TRY004  # a wrong type is one of the ways not to fit
+    return tuple(map(_path, value))
+
+
+def _folders_of_variable(text: str) -> tuple[str, ...]:
+    return tuple(folder for folder in text.split(os.pathsep) if folder)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")  # noqa: TRY004
+    return value
+
+
+def _flag_of_variable(text: str) -> bool:
+    return _flag({"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text))
 
 
 def _count(least: int, most: int) -> tuple[Callable[[object], object], Callable[[str], object]]:
@@ -232,5 +273,7 @@ SETTINGS: Final = (
     Setting("mask_min_length", 4, "", *_masked_from, "bytes from which on a run masks a plain value"),
     Setting("keep_for", None, "not set", _duration, _duration, "how long `execution prune` keeps them by default"),
     Setting("keep_last", None, "not set", *_kept, "how many of each workflow `execution prune` keeps by default"),
+    Setting("plugins", (), "none", _folders, _folders_of_variable, "folders of plugins, besides those of --plugins"),
+    Setting("require_isolation", False, "", _flag, _flag_of_variable, "refuse to run where tasks cannot be isolated"),
     Setting("colour", "auto", "", _colour, _colour, "whether terminals get colours: auto, always, never"),
 )  # fmt: skip

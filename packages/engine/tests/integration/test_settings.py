@@ -38,6 +38,8 @@ mask = "[{name}]"
 mask_min_length = 6
 keep_for = "30d"
 keep_last = 0
+plugins = ["plugins", "/srv/plugins"]
+require_isolation = true
 colour = "never"
 """
 
@@ -58,7 +60,7 @@ def test_the_file_comes_before_the_default(written, tmp_path):
         settings.store, settings.state, settings.max_parallel, settings.mask, settings.mask_min_length,
         settings.keep_for, settings.keep_last, settings.colour,
     )  # fmt: skip
-    assert [f"{tmp_path}/config.toml:{line}" for line in range(1, 9)] == [
+    assert [f"{tmp_path}/config.toml:{line}" for line in range(1, 11)] == [
         value.source for value in settings.values.values()
     ]
 
@@ -72,6 +74,8 @@ def test_the_variable_comes_before_the_file(written):
         "AUTOKESTRA_MASK_MIN_LENGTH": "8",
         "AUTOKESTRA_KEEP_FOR": "12h",
         "AUTOKESTRA_KEEP_LAST": "2",
+        "AUTOKESTRA_PLUGINS": "/a:/b",
+        "AUTOKESTRA_REQUIRE_ISOLATION": "0",
         "AUTOKESTRA_COLOUR": "always",
     }
     settings = load_settings(written(ALL, **variables))
@@ -82,6 +86,21 @@ def test_the_variable_comes_before_the_file(written):
         settings.keep_for, settings.keep_last, settings.colour,
     )  # fmt: skip
     assert "elsewhere.db" == str(settings.values["store"])
+    assert ((), False, "/a:/b") == (settings.plugins, settings.require_isolation, str(settings.values["plugins"]))
+
+
+def test_folders_and_flags_of_the_file(written, tmp_path):
+    settings = load_settings(written(ALL))
+    assert ((f"{tmp_path}/plugins", "/srv/plugins"), True) == (settings.plugins, settings.require_isolation)
+    assert "true" == str(settings.values["require_isolation"])
+    for line, wanted in (
+        ("plugins = 'x'", "'plugins' expects a list of paths, got text"),
+        ("plugins = [1]", "'plugins' expects a path, got a list"),
+        ("require_isolation = 1", "'require_isolation' expects true or false, got a number"),
+    ):
+        assert f"~/config.toml:1: {wanted}" == refused(written(line))[0]
+    variable = "AUTOKESTRA_REQUIRE_ISOLATION"
+    assert f"{variable}: expected true or false" == refused(written("", **{variable: "perhaps"}))[0]
 
 
 def test_each_setting_has_a_variable_of_its_name():

@@ -215,7 +215,8 @@ def test_a_valid_workflow_has_no_problems():
             37,
             "tasks[0].repeat",
             "unknown key 'repeat'",
-            "known keys: id, type, description, inputs, needs, env, when, forEach, maxParallel, retry, timeout, continueOnError",
+            "known keys: id, type, description, inputs, needs, env, when, forEach, maxParallel, retry, timeout, "
+            "continueOnError, isolation, maxOutput, limits",
         ),
         (
             "id: w\ntasks: [{id: a, type: core/open.do, needs: b}]",

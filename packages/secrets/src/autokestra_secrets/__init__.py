@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from autokestra_secrets.copying import CopyReport
     from autokestra_secrets.encryption import Sealed, SecretEncryption, derive_key
     from autokestra_secrets.errors import (
         ConflictError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from autokestra_secrets.verification import Problem, Report
 
 _ROOMS = {
+    "copying": ("CopyReport",),
     "encryption": ("Sealed", "SecretEncryption", "derive_key"),
     "errors": (
         "ConflictError",
@@ -86,6 +88,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "check_template",
     "ConflictError",
+    "CopyReport",
     "DamagedError",
     "derive_key",
     "find_references",

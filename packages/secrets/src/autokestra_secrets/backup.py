@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from autokestra_secrets.anchors import Anchors
-from autokestra_secrets.backends.location import STORE_VARIABLE, backend_at
+from autokestra_secrets.backends.location import STORE_VARIABLE, backend_at, is_address
 from autokestra_secrets.encryption import token_bytes
 from autokestra_secrets.errors import ConflictError, DamagedError, PermissionRefusedError, StoreUnavailableError
 from autokestra_secrets.home import FILE_MODE, make_home, shell_word
@@ -41,12 +41,19 @@ def restore_store(
     """Do what `SecretStore.restore` promises."""
     target = backend_at(environ.get(STORE_VARIABLE) if location is None else location, home=keys.home)
     _check_other_file(target.location, source)
-    if os.path.lexists(target.location) and not force:
+    shared = is_address(target.location)
+    try:
+        taken = target.exists() and not force
+        if taken and shared:
+            target.header()  # raises what is wrong where nothing can be told
+    finally:
+        target.close()
+    if taken:
         raise _exists(target.location)
-    if location is None and STORE_VARIABLE not in environ:
+    if shared or (location is None and STORE_VARIABLE not in environ):
         make_home(keys.home)
     backup = backend_at(source, home=keys.home)
-    with _copy_beside(target.location) as copy:
+    with _copy_beside(target.location if not shared else os.path.join(keys.home, "restored")) as copy:
         try:
             # Copied first and then looked at, so that nobody changes it in between.
             backup.backup(copy)
@@ -67,7 +74,7 @@ def restore_store(
         # Before, not after: cut off in between, a note that is too low does no harm, while one that is too high
         # would make the restored store look like an attack.
         Anchors(keys.home).record(header, lower=True)
-        if not os.path.lexists(target.location):
+        if not shared and not target.exists():
             _publish(copy, target.location, force=False)
         else:
             try:
@@ -100,7 +107,8 @@ def _check_other_file(one: str, two: str) -> None:
 
 
 def _exists(path: str) -> ConflictError:
-    return ConflictError(f"there is a file at {path} already", hint="give another path, or overwrite it with --force")
+    what = "store" if is_address(path) else "file"
+    return ConflictError(f"there is a {what} at {path} already", hint="give another path, or overwrite it with --force")
 
 
 @contextmanager

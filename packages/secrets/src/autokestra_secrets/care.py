@@ -3,7 +3,7 @@
 """The care of a store: its keys, its checks and its copies. What is stored in it is the matter of `store`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +14,7 @@ from autokestra_secrets.session import Session
 # ruff: noqa: PLC0415
 
 if TYPE_CHECKING:
+    from autokestra_secrets.copying import CopyReport
     from autokestra_secrets.keyslots import KeySlots
     from autokestra_secrets.verification import Report
 
@@ -92,6 +93,28 @@ class StoreCare:
 
         keys = keys or MasterKeyProvider(environ)
         return restore_store(_path(source), location, force=force, keys=keys, environ=environ)
+
+    def copy_to(
+        self,
+        target: "StoreCare",
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "CopyReport":
+        """Put all secrets, with their versions, times and metadata, into another, empty store, and verify it there.
+
+        Values are sealed again, under the data key of `target`, which is made if need be; key slots are not copied, so
+        a new store opens with the key at hand only. All or nothing. With `force` everything in `target` is replaced;
+        `dry_run` only looks. `progress` is told the number of versions done and their total.
+
+        Raises ConflictError when `target` has secrets, or is this same store, and DamagedError when this one is not
+        what was written to it.
+        """
+        from autokestra_secrets.copying import copy_store
+
+        session = target._session  # noqa: SLF001  # one of our own kind
+        return copy_store(self._session, session, force=force, dry_run=dry_run, progress=progress)
 
     def close(self) -> None:
         """Close the backend and forget the keys. A closed store raises ValueError when it is used."""

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from autokestra_secrets.anchors import Anchor, Anchors, is_older
 from autokestra_secrets.backends import SLOT_ADD, Backend, Header, SecretRow
-from autokestra_secrets.errors import DamagedError, RolledBackError, StoreUnavailableError
+from autokestra_secrets.errors import DamagedError, KeyMissingError, RolledBackError, StoreUnavailableError
 from autokestra_secrets.journal import JournalWriter, check_header, genuine, seal_header
 from autokestra_secrets.keyring import Keyring, create_store, unlock_store
+from autokestra_secrets.keytext import MasterKey
 from autokestra_secrets.masterkey import MasterKeyProvider
 from autokestra_secrets.names import SecretName, SecretValue
 
@@ -203,18 +204,27 @@ class Session:
                 hint="create it by storing a secret: workflow secrets set NAME",
             )
         if header is None and not (self.backend.may_mint and self.keys.absent):
-            self.keys.load()
+            self._load_key()
 
     def _create(self) -> tuple[Header, Keyring]:
         """Write the first slot. Called under the writer's lock, when there is neither header nor slot nor secret."""
         # Only here is a key ever made: where there is nothing yet that it could fail to open.
-        master_key = self.keys.load_or_create() if self.backend.may_mint else self.keys.load()
+        master_key = self.keys.load_or_create() if self.backend.may_mint else self._load_key()
         at = self.clock()
         header, slot, keyring = create_store(master_key, at=at, random=self.random)
         self.backend.put_slot(slot)
         journal = JournalWriter(self.backend, keyring.journal_key, header, at=at)
         journal.append(SLOT_ADD, slot.label, slot.slot, slot.checksum)
         return journal.header, keyring
+
+    def _load_key(self) -> MasterKey:
+        """Return the key for a store that is about to begin, without making one."""
+        if not self.backend.may_mint and self.keys.absent:
+            raise KeyMissingError(
+                f"no master key found, and none is made by itself for a store that machines share: {self.location}",
+                hint="make one, and copy it to each machine that needs it: workflow secrets key create",
+            )
+        return self.keys.load()
 
     def _headless(self) -> DamagedError:
         return DamagedError(f"the secret store {self.location} has lost its header", hint="restore it from a backup")

@@ -47,13 +47,14 @@ def verify(session: Session, *, anchored: bool = True) -> Report:
     with session.using() as backend:
         try:
             with backend.snapshot():
-                return _verify(session, anchored=anchored)
+                return verify_snapshot(session, anchored=anchored)
         except DamagedError as error:
             # A file that cannot be read, or no data key: nothing else can be judged.
             return Report(ok=False, problems=(Problem("unreadable", "", 0, error.message),), secrets=0, generation=0)
 
 
-def _verify(session: Session, *, anchored: bool) -> Report:
+def verify_snapshot(session: Session, *, anchored: bool) -> Report:
+    """Do what `verify` does, inside a snapshot that is under way. Raises DamagedError where nothing can be judged."""
     header = session.header()
     if header is None:
         return Report(ok=True, problems=(), secrets=0, generation=0)

@@ -13,8 +13,6 @@ from autokestra_secrets.backends import (
     SecretRow,
     SlotRow,
 )
-from autokestra_secrets.backends.memory import MemoryBackend
-from autokestra_secrets.backends.sqlite import SQLiteBackend
 
 HEADER = Header(format=1, store_id=b"s", key_id=b"k", generation=3, journal_base=0, journal_mac=b"m", header_mac=b"h")
 SLOT = SlotRow(
@@ -45,13 +43,11 @@ SECRET = SecretRow(
 ENTRY = JournalRow(generation=1, at=5, operation=PUT, name="A", version=1, tag=b"tag 1")
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def backend(request, tmp_path):
-    backend = MemoryBackend() if request.param == "memory" else SQLiteBackend(str(tmp_path / "store.db"))
+@pytest.fixture
+def backend(backend):
     with backend.transaction():
         pass
-    yield backend
-    backend.close()
+    return backend
 
 
 def test_an_empty_backend_has_no_rows(backend):

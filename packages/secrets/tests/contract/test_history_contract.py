@@ -12,18 +12,11 @@ from autokestra_secrets import (
     SecretStore,
     VersionNotFoundError,
 )
-from autokestra_secrets.backends.memory import MemoryBackend
-from autokestra_secrets.backends.sqlite import SQLiteBackend
 from autokestra_secrets.testing import fixed_keys
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def store(request, tmp_path):
-    backend = (
-        MemoryBackend()
-        if request.param == "memory"
-        else SQLiteBackend(str(tmp_path / "secrets.db"), home=str(tmp_path))
-    )
+@pytest.fixture
+def store(backend):
     ticks = iter(range(1_000, 1_000_000))
     with SecretStore(backend, keys=fixed_keys(), clock=lambda: next(ticks)) as store:
         yield store

@@ -16,8 +16,6 @@ from autokestra_secrets import (
     StoreUnavailableError,
     WrongKeyError,
 )
-from autokestra_secrets.backends.memory import MemoryBackend
-from autokestra_secrets.backends.sqlite import SQLiteBackend
 from autokestra_secrets.keytext import key_text
 from autokestra_secrets.reencryption import reencrypt
 from autokestra_secrets.testing import FIXED_KEY, fixed_keys
@@ -26,13 +24,6 @@ NEW = key_text(b"n" * 32)
 PASSPHRASE = "correct horse battery staple"
 VALUES = {"A": "value of A", "B": "value of B"}
 PURPOSE = ("execution", "task")
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def backend(request, tmp_path):
-    if request.param == "memory":
-        return MemoryBackend()
-    return SQLiteBackend(str(tmp_path / "secrets.db"), home=str(tmp_path))
 
 
 @pytest.fixture

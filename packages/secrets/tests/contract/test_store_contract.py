@@ -12,8 +12,6 @@ from autokestra_secrets import (
     SecretStore,
     SecretValue,
 )
-from autokestra_secrets.backends.memory import MemoryBackend
-from autokestra_secrets.backends.sqlite import SQLiteBackend
 from autokestra_secrets.testing import fixed_keys
 
 
@@ -26,13 +24,6 @@ class Clock:
     def __call__(self):
         self.now += 1
         return self.now
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def backend(request, tmp_path):
-    if request.param == "memory":
-        return MemoryBackend()
-    return SQLiteBackend(str(tmp_path / "home" / "secrets.db"), home=str(tmp_path / "home"))
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 """`workflow secrets verify`, `backup`, `restore`: whether a store is what was written, and copies of it."""
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_FOUND
-from autokestra.cli.stores import key_provider, opened_store, store_location, store_option
+from autokestra.cli.stores import accept_option, key_provider, opened_store, say, store_location, store_option
 
 if TYPE_CHECKING:
     from autokestra_secrets import Report
@@ -81,3 +82,39 @@ def restore(file: str, force: bool, quiet: bool) -> None:  # noqa: FBT001  # cli
     report = SecretStore.restore(file, store_location(), force=force, keys=key_provider())
     if not quiet:
         console.notice(f"restored {file}: {_counted(report)}")
+
+
+@click.command("copy")
+@click.option("--to", "target", metavar="LOCATION", required=True, help="Path, sqlite:/// or postgresql:// URL.")
+@click.option("-f", "--force", is_flag=True, help="Replace everything that is there.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be copied.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not say what was copied.")
+@accept_option
+@store_option
+def copy(target: str, force: bool, dry_run: bool, as_json: bool, quiet: bool) -> None:  # noqa: FBT001  # click's way
+    """Copy all secrets to another store, with their versions, times and descriptions.
+
+    Values are encrypted again there and everything is verified; the two stores are independent from then on. A new
+    store opens with the key at hand only, and for PostgreSQL no key is made.
+    """
+    from autokestra_secrets import SecretStore  # noqa: PLC0415
+
+    with opened_store() as source, SecretStore.open(target, keys=key_provider(), notify=say) as other:
+        report, slots = source.copy_to(other, force=force, dry_run=dry_run), source.keys.list()
+        place = other.location
+    if as_json:
+        console.out_json({"location": place, "dry_run": dry_run, **report._asdict()})
+        return
+    if quiet:
+        return
+    versions = f"{report.versions} {'version' if report.versions == 1 else 'versions'}"
+    secrets = f"{report.secrets} {'secret' if report.secrets == 1 else 'secrets'} in {versions}"
+    console.notice(f"{'would copy' if dry_run else 'copied and verified'} {secrets} to {console.visible(place)}")
+    if report.replaced:
+        console.notice(f"{'this replaces' if dry_run else 'replaced'} {report.replaced} that were there")
+    if len(slots) > 1 and not dry_run:
+        console.warn(
+            "only the key at hand opens the copy, and not the other keys of this store",
+            hint=f"add them again: workflow secrets key add --recovery --store {quote(place)}",
+        )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COMMANDS: Final[Mapping[str, Entry]] = {
     "show": Entry(f"{__name__}:show", "Print source, path and fingerprint of the master key; never the key."),
     "list": Entry(f"{__name__}:list_", "List the keys that open the store; needs none of them."),
+    "create": Entry(f"{__name__}:create", "Make a new key file, for a store that several machines share."),
     "add": Entry(f"{__name__}:add", "Let a further key open the store."),
     "remove": Entry(f"{__name__}:remove", "Let a key open the store no longer."),
     "reencrypt": Entry(f"{__name__}:reencrypt", "Encrypt everything again, so that who once had a key is shut out."),
@@ -76,6 +77,24 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click calls by name
         console.out(console.table(("ID", "KIND", "LABEL", "ADDED", "AT HAND"), rows))
     else:
         console.notice("there is no store yet, and so no key")
+
+
+@click.command("create")
+@click.argument("file", required=False)
+def create(file: str | None) -> None:
+    """Make a new key file, for a store that several machines share.
+
+    FILE is the key file of this machine unless it is given. A store in a file gets its key by itself; for PostgreSQL
+    one is made here and copied to each machine that needs it, over a channel that you trust.
+    """
+    from autokestra_secrets import home_directory, make_home  # noqa: PLC0415
+
+    provider = key_provider()
+    if file is None:
+        make_home(home_directory(os.environ))
+    made = provider.write_key_file(file if file is not None else provider.key_file)
+    console.notice(f"made a new key in {made.path}, fingerprint {made.fingerprint}")
+    console.notice("without it what it encrypts is lost: keep a copy in a safe place")
 
 
 # --- changes ------------------------------------------------------------------------------------------------------

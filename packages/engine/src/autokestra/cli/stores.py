@@ -37,7 +37,7 @@ store_option = click.option(
     metavar="LOCATION",
     expose_value=False,
     callback=remember_store,
-    help="Path or sqlite:/// URL of the store.  [default: $AUTOKESTRA_STORE, else $AUTOKESTRA_HOME/secrets.db]",
+    help="Path, sqlite:/// or postgresql:// URL.  [default: $AUTOKESTRA_STORE, else $AUTOKESTRA_HOME/secrets.db]",
 )
 accept_option = click.option(
     "--accept-rollback",

@@ -12,8 +12,13 @@ STORE_VARIABLE: Final = "AUTOKESTRA_STORE"
 STORE_FILE: Final = "secrets.db"
 
 
+def is_address(location: str) -> bool:
+    """Whether a location names a PostgreSQL database."""
+    return location.startswith(("postgresql://", "postgres://"))
+
+
 def backend_at(location: str | os.PathLike[str] | None, *, home: str) -> Backend:
-    """Return the backend for a path or `sqlite:///` address, or the default file in `home` for None.
+    """Return the backend for a path, a `sqlite:///` or `postgresql://` address, or the default file in `home` for None.
 
     Touches nothing. Raises StoreUnavailableError when the location means nothing.
     """
@@ -24,9 +29,14 @@ def backend_at(location: str | os.PathLike[str] | None, *, home: str) -> Backend
     path = os.fspath(location)
     if "://" in path:
         scheme, _, rest = path.partition("://")
+        if is_address(path):
+            from autokestra_secrets.backends.postgres import PostgresBackend  # noqa: PLC0415  # 120 ms, an extra
+
+            return PostgresBackend(path)
         if scheme != "sqlite":
             raise StoreUnavailableError(
-                f"no backend for a secret store at {scheme}://", hint="give the path of a file, or sqlite:///PATH"
+                f"no backend for a secret store at {scheme}://",
+                hint="give the path of a file, sqlite:///PATH or postgresql://USER@HOST/DATABASE",
             )
         path = rest.removeprefix("/")  # the usual convention: sqlite:///relative and sqlite:////absolute
     if not path.strip() or "\0" in path:

@@ -1,0 +1,1 @@
+"""Real servers for tests, benchmarks and demonstrations, on loopback: started here, stopped by process id."""
