@@ -121,6 +121,9 @@ def task(**changes):
         task(when="inputs.day == 'monday'"),
         task(forEach="a,b"),
         task(maxParallel=0),
+        task(maxOutput="much"),
+        task(limits={"memory": "1 Pound"}),
+        task(isolation="some"),
         task(type="core/http.get", inputs={"url": "x", "expectedStatus": 99}),
         task(type="core/http.get", inputs={"url": "x", "auth": {"basci": "x"}}),
         task(type="core/http.get", inputs={"url": "x", "verify": "perhaps"}),
@@ -164,6 +167,12 @@ class Strange(BaseModel):
     count: Annotated[int, Field(strict=True)] = 1
     inner: Inner | None = None
     level: Literal["a", "b"] = "a"
+
+
+def test_sizes_are_accepted_as_they_are_written():
+    for size in ("64MiB", "500kB", "1.5 GiB", " 12B ", "1MB", 4096):
+        assert VALIDATOR.is_valid(task(maxOutput=size)), size
+        assert [] == errors(read(json.dumps(task(maxOutput=size)))), size
 
 
 def test_actions_of_others_become_part_of_the_schema():

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from autokestra.workflow.durations import LONGEST, parse_duration
-from autokestra.workflow.sizes import parse_size
+from autokestra.workflow.sizes import LARGEST, parse_size
 
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"  # POSIX.1-2017, 8.1, and lower case
@@ -62,7 +62,9 @@ Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_ty
 _Executions = Annotated[int, Field(strict=True, ge=1, le=1000)]
 _Flag = Annotated[bool, Field(strict=True)]
 _Portion = Annotated[float, Field(strict=True, ge=0, le=1)]
-Size = Annotated[int, BeforeValidator(parse_size)]
+_SizeText = Annotated[str, Field(pattern=r"^\s*[0-9]{1,15}(\.[0-9]{1,9})? ?(k|[KMGT]i?)?B\s*$")]
+_Bytes = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=_SizeText | _Bytes)]
 LEAST_MEMORY: Final = 16 << 20  # bytes; with less, not even an interpreter starts
 
 
