@@ -4,8 +4,6 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
-from typing import Final
 
 from autokestra_secrets.errors import (
     DamagedError,
@@ -16,18 +14,8 @@ from autokestra_secrets.errors import (
 )
 from autokestra_secrets.home import shell_word
 
-NO_SPACE: Final = 64 << 10  # bytes; with less, SQLite cannot even make the file of locks that readers need
 
-
-def free_bytes(directory: str) -> int:
-    """Return how much this user may still write where `directory` is."""
-    status = os.statvfs(directory)
-    return status.f_bavail * status.f_frsize
-
-
-def explain(
-    error: sqlite3.Error, *, path: str, timeout: float, free: Callable[[str], int] = free_bytes
-) -> SecretsError:
+def explain(error: sqlite3.Error, *, path: str, timeout: float) -> SecretsError:
     """Return the error of ours that names the remedy; it repeats SQLite's own words only, never parameters."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # the low byte is the primary code
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -36,8 +24,8 @@ def explain(
         return refused(path, "write")
     if code == sqlite3.SQLITE_CANTOPEN:
         return refused(path, "open")
-    # On a full disk reading fails as well, with what SQLite takes for an error of the disk.
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and free(os.path.dirname(path) or ".") < NO_SPACE):
+    # A reader needs 32 KiB beside the file, and is told of an I/O error when it cannot have them.
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(os.path.dirname(path))):
         return StoreUnavailableError(
             f"no space left for the secret store {path}; nothing was changed",
             hint=f"free some space: df -h {shell_word(os.path.dirname(path))}",
@@ -51,6 +39,11 @@ def explain(
             f"cannot read or write the secret store {path}: {error}", hint="look at the disk: dmesg | tail"
         )
     return DamagedError(f"the secret store {path} is damaged: {error}", hint="restore it from a backup")
+
+
+def _is_full(directory: str) -> bool:
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize < 1 << 16
 
 
 def locked(path: str, timeout: float) -> StoreUnavailableError:
