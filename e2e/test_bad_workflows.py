@@ -159,10 +159,11 @@ def test_a_file_that_is_not_there_or_no_file(workflow, home: Path) -> None:
     assert not home.exists()
 
 
-def test_a_file_that_may_not_be_read(workflow) -> None:
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_file_that_may_not_be_read(workflow, command: str) -> None:
     file = saved(workflow, f"id: x\n{TASK}")
     file.chmod(0)
-    found = problems(workflow, file, command="run", code=9, powerless=True)
+    found = problems(workflow, file, command=command, code=9, powerless=True)
     assert [[str(file), 1, 1, f"permission denied | allow it with: chmod u+r {file}"]] == found
 
 
@@ -259,3 +260,47 @@ def test_a_secret_inside_a_shell_script_is_a_warning_with_the_line_to_paste(work
     warning = next(line for line in done.stderr.splitlines() if line.startswith("warning: "))
     assert warning.startswith(f"warning: {file}:9:")
     assert 'env: {API_TOKEN: "{{ secrets.API_TOKEN }}"}' in done.stderr
+
+
+DOUBTFUL = """\
+id: doubtful
+vars:
+  db_password: hunter2-canary
+tasks:
+  - {id: a, type: core/console.log, inputs: {message: "{{ vars.db_password | length }}"}}
+"""
+
+
+def test_warnings_are_said_by_validate_and_run_and_fail_only_when_strict(workflow) -> None:
+    file = saved(workflow, DOUBTFUL)
+    said = f"warning: {file}:3:16: this looks like a credential in clear (vars.db_password)\n"
+    assert said in workflow("validate", file).stderr
+    assert 0 == workflow("validate", file).returncode
+    strict = workflow("validate", file, "--strict")
+    assert (3, "") == (strict.returncode, strict.stdout)
+    assert said in strict.stderr
+    done = workflow("run", file)
+    assert 0 == done.returncode
+    assert said in done.stderr
+    assert "" == workflow("run", file, "--quiet").stderr
+    assert "canary" not in strict.stderr + done.stderr
+    assert 0 == workflow("validate", saved(workflow, f"id: x\n{TASK}"), "--strict").returncode
+
+
+def test_positions_and_rules_are_in_the_json(workflow) -> None:
+    file = saved(workflow, DOUBTFUL)
+    assert [
+        {
+            "file": str(file),
+            "line": 3,
+            "column": 16,
+            "end_line": 3,
+            "end_column": 30,
+            "trail": "vars.db_password",
+            "severity": "warning",
+            "rule": "plain-credential",
+            "message": "this looks like a credential in clear",
+            "hint": "store it with: workflow secrets set DB_PASSWORD, declare it, and write {{ secrets.DB_PASSWORD }} "
+            "here; if it is no secret: # autokestra: allow plain-credential",
+        }
+    ] == json.loads(workflow.ok("validate", file, "--json"))

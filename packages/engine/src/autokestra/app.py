@@ -25,6 +25,7 @@ from autokestra.executions.lease import this_process
 from autokestra.executions.logs import LogWriter
 from autokestra.executions.records import LogLine
 from autokestra.executions.store import ExecutionStore
+from autokestra.settings import Settings, load_settings
 from autokestra.worker.executor import WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.maskers import ExecutionMaskers
@@ -41,7 +42,6 @@ from autokestra_secrets import (
     SecretValue,
     home_directory,
     make_home,
-    placeholder_from,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ now: Final = SteadyClock()  # microseconds since 1970 in UTC, as all rows of thi
 class App:
     """Settings of one command, and the objects made from them.
 
-    `store` and `state` are what `--store` and `--state` said; None means the variable, else the file in the home.
+    `store` and `state` are what `--store` and `--state` said; None leaves them to `settings`.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class App:
         store: str | None = None,
         state: str | None = None,
         notify: Callable[[str], None] | None = None,
+        settings: Settings | None = None,
         require_isolation: bool = False,
         plugins: Sequence[str] = (),
     ) -> None:
@@ -74,13 +75,22 @@ class App:
         self._store = store
         self._state = state
         self._notify = notify
-        self._require_isolation = require_isolation
-        self.actions = Actions(plugin_folders(plugins, environ), isolate=self._isolate_plugin)
+        self._settings = settings
+        self._require_isolation = require_isolation or self.settings.require_isolation
+        folders = [*plugin_folders(plugins, environ), *self.settings.plugins]
+        self.actions = Actions(folders, isolate=self._isolate_plugin)
+
+    @property
+    def settings(self) -> Settings:
+        """What variables and the configuration file say. Raises SettingsError."""
+        if self._settings is None:
+            self._settings = load_settings(self._environ, notify=self._notify)
+        return self._settings
 
     @property
     def state_path(self) -> Path:
         """Where the state database is, or would be. Raises StateUnavailableError for an empty setting."""
-        named = self._state if self._state is not None else self._environ.get(STATE_VARIABLE)
+        named = self._state if self._state is not None else self.settings.state
         if named is None:
             return Path(home_directory(self._environ)) / STATE_FILE
         if not named.strip():
@@ -126,7 +136,9 @@ class App:
     def secrets(self) -> SecretStore:
         """Open the secrets store; one that does not exist reads as empty where it is the default one."""
         keys = MasterKeyProvider(self._environ, notify=self._notify)
-        return SecretStore.open(self._store, keys=keys, environ=self._environ, notify=self._notify)
+        return SecretStore.open(
+            self._store or self.settings.store, keys=keys, environ=self._environ, notify=self._notify
+        )
 
     def output_cipher(self) -> OutputCipher | None:
         """Return what opens sealed outputs, None where there is no store or no key at hand."""
@@ -154,7 +166,9 @@ class App:
                 environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
                 max_parallel=max_parallel,
             )
-            maskers = ExecutionMaskers(partial(SecretMasker, placeholder=placeholder_from(shared.environ)))
+            maskers = ExecutionMaskers(
+                partial(SecretMasker, placeholder=self.settings.mask, min_length=self.settings.mask_min_length)
+            )
             yield self._wire(shared, stack, observer=observer, maskers=maskers)[0]
 
     def _wire(

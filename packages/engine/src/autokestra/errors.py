@@ -48,6 +48,18 @@ class ExecutionNotFoundError(AutokestraError):
     exit_code = 2
 
 
+class ExecutionBusyError(AutokestraError):
+    """Another process coordinates this execution, or one that this one would have to wait for."""
+
+    exit_code = 11
+
+
+class SettingsError(AutokestraError):
+    """A setting of the environment or of `config.toml` does not fit, or has no place there."""
+
+    exit_code = 2
+
+
 class IsolationRefusedError(AutokestraError):
     """Isolation is required, and this machine or this workflow does without it."""
 

@@ -5,10 +5,10 @@ Names in YAML are camelCase (`expectedStatus`), as in the rest of a workflow. Th
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
 
-from autokestra.workflow.durations import parse_duration
+from autokestra.workflow.model import Duration
 
 
 class Inputs(BaseModel):
@@ -62,7 +62,6 @@ class LogInputs(Inputs):
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How important it is.")
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
 Scalar = str | int | float | bool | None
 Fields = dict[str, Scalar | list[Scalar]]
 StatusPattern = Annotated[str, Field(pattern=r"^[1-5](xx|[0-9]{2})$")]

@@ -11,8 +11,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
+from autokestra.app import App
 from autokestra.cli.expiry import warnings
 from autokestra.cli.machine import Check, check_clock, check_isolation, check_memory, check_place, check_versions
+from autokestra.configpath import config_path
+from autokestra.errors import AutokestraError
+from autokestra.settings import Settings, default_settings, load_settings, shown
 from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,
@@ -25,11 +29,42 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 FILES_MOST: Final = 10_000  # looked at in the home directory
 
 
-def examine(environ: Mapping[str, str], *, store: str | None, state: Path) -> Iterator[Check]:
-    """Yield all checks, in the order in which a person would mend things."""
+def examine(environ: Mapping[str, str], *, store: str | None, state: str | None) -> Iterator[Check]:
+    """Yield all checks, in the order in which a person would mend things.
+
+    `store` and `state` are what the flags said.
+    """
     yield from check_versions()
     home = Path(home_directory(environ))
     yield from check_home(home)
+    settings, findings = check_settings(environ, {"store": store, "state": state})
+    yield from findings
+    app = App(environ=environ, store=store, state=state, settings=settings)
+    yield from _examine(environ, home, store=store or settings.store, state=app.state_path)
+
+
+def check_settings(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> tuple[Settings, list[Check]]:
+    """Return the effective settings and what there is to say of them; where they are wrong, the defaults."""
+    said: list[str] = []
+    try:
+        settings = load_settings(environ, notify=said.append)
+    except (AutokestraError, SecretsError) as error:
+        return default_settings(environ), [Check("settings", "fail", error.message, error.hint)]
+    except OSError as error:
+        message = f"{config_path(environ)} cannot be read: {(error.strerror or 'error').lower()}"
+        return default_settings(environ), [Check("settings", "fail", message)]
+    findings = []
+    for key, value in settings.values.items():
+        flag = flags.get(key)
+        text, source = (shown(flag), f"--{key}") if flag is not None else (str(value), value.source)
+        findings.append(Check("settings", "ok", f"{key}: {text} (from {source})"))
+    for line in said:
+        message, _, fix = line.removeprefix("warning: ").rpartition(": ")
+        findings.append(Check("settings", "warn", message, fix))
+    return settings, findings
+
+
+def _examine(environ: Mapping[str, str], home: Path, *, store: str | None, state: Path) -> Iterator[Check]:
     yield from check_key(environ, store)
     yield from check_store(environ, store)
     yield from check_state(state)

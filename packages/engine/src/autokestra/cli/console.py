@@ -8,6 +8,7 @@ writes them as they are.
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Final, TextIO
 
 from autokestra.errors import UsageError
@@ -218,8 +219,21 @@ def _write_stderr(text: str) -> None:
 
 
 def _has_colour(stream: TextIO | None) -> bool:
-    # no-color.org: any value but the empty one counts.
-    return _is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if not _is_terminal(stream):
+        return False
+    mode = _colour_mode()
+    # no-color.org: any value but the empty one counts, and a setting of this program's own counts more.
+    return mode == "always" or (mode == "auto" and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
+
+
+@cache
+def _colour_mode() -> str:
+    from autokestra.settings import load_settings  # noqa: PLC0415  # only on terminals
+
+    try:
+        return load_settings().colour
+    except Exception:  # noqa: BLE001  # what is wrong with the settings is said by who needs them
+        return "auto"
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -8,7 +8,7 @@ import click
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_FOUND
 from autokestra.cli.run import state_option
-from autokestra.cli.stores import store_location, store_option
+from autokestra.cli.stores import named_location, store_option
 
 _COLOURS: Final = {"ok": "32", "warn": "33", "fail": "31"}
 
@@ -22,10 +22,9 @@ def doctor(as_json: bool, state: str | None) -> int:  # noqa: FBT001  # click ca
 
     Exit code 12 when something failed; warnings do not count. No key and no value is shown.
     """
-    from autokestra.app import App  # noqa: PLC0415
     from autokestra.cli.checkup import examine  # noqa: PLC0415
 
-    checks = list(examine(os.environ, store=store_location(), state=App(state=state).state_path))
+    checks = list(examine(os.environ, store=named_location(), state=state))
     if as_json:
         console.out_json([check._asdict() for check in checks])
     else:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.housekeeping import delete, prune
 from autokestra.cli.plugin import plugins_option
 from autokestra.cli.report.command import report
-from autokestra.cli.run import default_parallel, exit_code, plain_option, state_option, store_option
+from autokestra.cli.run import exit_code, plain_option, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
 
@@ -171,7 +172,7 @@ def resume(
     app.check_isolation(Workflow.model_validate_json(row.workflow))
     with (
         app.engine(
-            max_parallel=max_parallel or default_parallel(),
+            max_parallel=max_parallel or app.settings.max_parallel,
             observer=progress(as_json=as_json, quiet=quiet, plain=plain),
         ) as engine,
         stopped_by_signals(engine) as received,
@@ -210,6 +211,10 @@ def cancel(id_: str, quiet: bool, state: str | None) -> int:  # noqa: FBT001  # 
     return 0
 
 
+execution.add_command(delete)
+execution.add_command(prune)
+
+
 def _awaited(store: "ExecutionStore", id_: str) -> "Execution":
     """Return the execution when it has ended, or as it is when that takes too long."""
     deadline = time.monotonic() + CANCEL_SECONDS
@@ -223,7 +228,7 @@ def _opened(state: str | None) -> "Iterator[ExecutionStore | None]":
     """Open the state database; None where the default one does not exist yet."""
     from autokestra.app import App  # noqa: PLC0415
 
-    app = App(state=state)
+    app = App(state=state, notify=say)
     if state is None and not app.state_path.exists():
         yield None
         return

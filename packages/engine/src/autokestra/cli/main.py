@@ -31,9 +31,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "run": Entry("autokestra.cli.run:run", "Run a workflow."),
     "validate": Entry("autokestra.cli.run:validate", "Check workflows without running them."),
     "graph": Entry("autokestra.cli.graph:graph", "Show what comes after what, and when."),
+    "schema": Entry("autokestra.cli.schema:schema", "Print the JSON schema of workflow files, for editors."),
     "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
     "plugin": Entry("autokestra.cli.plugin:plugin", "List and describe actions, and begin a plugin."),
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
+    "config": Entry("autokestra.cli.config:config", "Show settings and where each comes from."),
     "doctor": Entry("autokestra.cli.doctor:doctor", "Check keys, stores and this machine, and say what to do."),
 }
 

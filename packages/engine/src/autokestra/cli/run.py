@@ -60,11 +60,6 @@ state_option = click.option(
 plain_option = click.option("--plain", is_flag=True, help="Lines only, also on a terminal: no live view.")
 
 
-def default_parallel() -> int:
-    """Return how many tasks run at once by default: as many as there are processors, at least 4."""
-    return max(4, os.cpu_count() or 4)
-
-
 @click.command("init")
 @click.argument("directory", default=".", type=click.Path(file_okay=False))
 def init(directory: str) -> None:
@@ -130,7 +125,7 @@ def run(
         return _dry_run(loaded, app)
     with (
         app.engine(
-            max_parallel=max_parallel or default_parallel(),
+            max_parallel=max_parallel or app.settings.max_parallel,
             observer=progress(as_json=as_json, quiet=quiet, plain=plain),
         ) as engine,
         stopped_by_signals(engine) as received,
@@ -164,11 +159,13 @@ def exit_code(execution: "Execution", received: Sequence[int]) -> int:
 @click.command("validate")
 @click.argument("files", nargs=-1, required=True, type=click.Path(readable=False))
 @plugins_option
+@click.option("--strict", is_flag=True, help="Warnings fail too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as a JSON array.")
-def validate(files: Sequence[str], plugins: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # click's way
+def validate(files: Sequence[str], plugins: Sequence[str], strict: bool, as_json: bool) -> int:  # noqa: FBT001  # click's
     """Check workflows without running them.
 
-    Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error.
+    Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error (with
+    --strict a warning is one too), 9 when a file may not be read.
     """
     from autokestra.actions.plugin import Catalog  # noqa: PLC0415
     from autokestra.app import App  # noqa: PLC0415
@@ -177,11 +174,13 @@ def validate(files: Sequence[str], plugins: Sequence[str], as_json: bool) -> int
 
     catalog = Catalog(App(plugins=plugins).actions)
     problems: list[Problem] = []
+    code = 0
     for file in files:
         try:
             loaded = load_workflow(Path(file), catalog=catalog)
         except WorkflowInvalidError as error:
             problems += error.problems
+            code = max(code, error.exit_code)
         else:
             problems += loaded.warnings
             if not as_json:
@@ -190,7 +189,9 @@ def validate(files: Sequence[str], plugins: Sequence[str], as_json: bool) -> int
         console.out_json([_problem_object(problem) for problem in problems])
     else:
         show_problems(problems)
-    return EXIT_INVALID if any(problem.severity == "error" for problem in problems) else 0
+    if strict and problems:
+        code = max(code, EXIT_INVALID)
+    return code
 
 
 @contextmanager
@@ -246,8 +247,11 @@ def _problem_object(problem: "Problem") -> dict[str, object]:
         "file": problem.file,
         "line": problem.line,
         "column": problem.column,
+        "end_line": problem.end[0] if problem.end else None,
+        "end_column": problem.end[1] if problem.end else None,
         "trail": problem.trail,
         "severity": problem.severity,
+        "rule": problem.rule,
         "message": problem.message,
         "hint": problem.hint,
     }

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _LOCATION: Final = "autokestra.store"
 _ACCEPTED: Final = "autokestra.accept_rollback"
 
+_said: Final[set[str]] = set()  # a command may open the same store or read the same settings several times
+
 
 def remember_store(ctx: click.Context, _: click.Parameter, location: str | None) -> None:
     """Keep `--store`, which may stand before or after the command's name; the one after wins."""
@@ -46,9 +48,21 @@ accept_option = click.option(
 )
 
 
-def store_location() -> str | None:
-    """Return what `--store` said in the running command, None when the environment or the default decides."""
+def named_location() -> str | None:
+    """Return what `--store` said in the running command, None where it said nothing."""
     location: str | None = click.get_current_context().meta.get(_LOCATION)
+    return location
+
+
+def store_location() -> str | None:
+    """Return what `--store` or the configuration file says, None when the variable or the default decides."""
+    from autokestra.configpath import is_configured  # noqa: PLC0415
+
+    location = named_location()
+    if location is None and is_configured():
+        from autokestra.settings import load_settings  # noqa: PLC0415
+
+        location = load_settings(notify=say).store
     return location
 
 
@@ -60,7 +74,10 @@ def key_provider() -> "MasterKeyProvider":
 
 
 def say(line: str) -> None:
-    """Say a remark of the library on stderr; one that begins with `warning: ` is a warning."""
+    """Say a remark of the library on stderr, once; one that begins with `warning: ` is a warning."""
+    if line in _said:
+        return
+    _said.add(line)
     kind, _, rest = line.partition("warning: ")
     if rest and not kind:
         console.warn(rest)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from autokestra.errors import AutokestraError
+from autokestra.errors import ExecutionBusyError
 from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.plan import CONCURRENCY, TIMEOUT
 from autokestra.executions.records import Lease, Masked
@@ -25,12 +25,6 @@ _WORDS: Final[Mapping[str, str]] = {
     STOPPED: "stopped with the task that it is a part of",
     TIMEOUT: "the workflow's timeout has passed",
 }
-
-
-class ExecutionBusyError(AutokestraError):
-    """Another process coordinates this execution, or one that this one would have to wait for."""
-
-    exit_code = 11
 
 
 class Worker(Protocol):

@@ -18,14 +18,13 @@ from autokestra.engine.ports import (
     INTERRUPTED,
     MISSING_SECRETS,
     UNREADABLE_SECRETS,
-    ExecutionBusyError,
     Job,
     Maskers,
     Worker,
     taken_over,
     words_for,
 )
-from autokestra.errors import UsageError
+from autokestra.errors import ExecutionBusyError, UsageError
 from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.events import ExecutionEnded, ExecutionStarted, Observer
 from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, is_dead, own_lease

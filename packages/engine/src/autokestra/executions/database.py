@@ -12,6 +12,7 @@ from autokestra.errors import StateFormatError, StatePermissionError, StateUnava
 
 APPLICATION_ID: Final = 0x616B7374  # "akst", so that no other program's SQLite file is taken for ours
 BUSY_SECONDS: Final = 30.0
+NO_SPACE: Final = 64 << 10  # bytes; with less, SQLite cannot even make the file of locks that readers need
 _MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 
 
@@ -31,7 +32,10 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
         try:
             connection.row_factory = sqlite3.Row
             _refuse_others(connection, path)
+            # Before the first page is written: afterwards it takes a VACUUM. `housekeeping` gives free pages back.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is removed or replaced is zeroed, not only forgotten
             # FULL: what was acknowledged survives a power cut, not only a kill. `commits` says which commits may
             # do with less.
             connection.execute("PRAGMA synchronous = FULL")
@@ -66,13 +70,19 @@ def explain(path: Path) -> Iterator[None]:
                 f"the state database {path} was locked for {BUSY_SECONDS:.0f} seconds",
                 hint="see who holds it with: fuser -v " + str(path),
             ) from error
-        if code == sqlite3.SQLITE_FULL:
+        # On a full disk reading fails as well, with what SQLite takes for an error of the disk.
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path.parent)):
             raise StateUnavailableError(
                 f"no space left for the state database {path}", hint=f"free some: df -h {path.parent}"
             ) from error
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
             raise StateUnavailableError(f"cannot open the state database {path}: {error}") from error
         raise
+
+
+def _is_full(directory: Path) -> bool:
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize < NO_SPACE
 
 
 def _permission(path: Path) -> StatePermissionError:

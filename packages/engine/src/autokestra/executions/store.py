@@ -8,7 +8,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from operator import attrgetter
 from os import PathLike
@@ -432,6 +432,19 @@ class ExecutionStore:
         return excerpts
 
     # --- transactions
+
+    @property
+    def statements(self) -> Any:
+        """The statements of `sql/common`, by name; for the modules of this room."""
+        return self._sql
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Hand out the connection within one durable transaction; for the modules of this room."""
+        return self._transaction()
+
+    def connection(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Hand out the connection, to one thread at a time; for the modules of this room."""
+        return self._reading()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -297,12 +297,10 @@ class WorkflowTaskExecutor:
 def _validated(action: Action, inputs: object) -> Any:
     from pydantic import ValidationError  # noqa: PLC0415  # pydantic is loaded with the workflow model long before
 
+    from autokestra.workflow.wording import described  # noqa: PLC0415
+
     try:
         return action.input_model.model_validate(inputs)
     except ValidationError as error:
-        # Never the input itself: it may hold a secret. Locations and pydantic's words do not.
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'inputs'}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False, include_context=False)
-        )
+        problems = described(error, inputs)  # never a value: it may hold a secret
     raise ActionError(f"inputs do not fit {action.type}: {problems}", reason="bad-input")

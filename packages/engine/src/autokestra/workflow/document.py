@@ -105,6 +105,13 @@ class Document:
         line = mark.value[0] + self.text.count("\n", mark.start, index)
         return line, index - self.text.rfind("\n", 0, index)
 
+    def mark(self, path: Steps) -> _Mark | None:
+        """Return what is known of the value at `path`, None where there is none."""
+        box = self.data
+        for step in path[:-1]:
+            box = self.marks.get(id(box), {}).get(step) and box[step]
+        return self.marks.get(id(box), {}).get(path[-1]) if path else None
+
     def _mark(self, path: Steps) -> _Mark | None:
         mark: _Mark | None = None
         value = self.data

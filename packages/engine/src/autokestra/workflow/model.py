@@ -10,8 +10,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-from autokestra.workflow.durations import parse_duration
-from autokestra.workflow.sizes import parse_size
+from autokestra.workflow.durations import LONGEST, parse_duration
+from autokestra.workflow.sizes import LARGEST, parse_size
 
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"  # POSIX.1-2017, 8.1, and lower case
@@ -54,8 +54,17 @@ def is_expression(text: str) -> bool:
     return inner.startswith("{{") and inner.endswith("}}") and not inner.startswith("{{{{")
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
+# `json_schema_input_type` is what editors are told: these validators take more than the type that they make.
+_Expression = Annotated[str, Field(pattern=r"^\s*\{\{([^{]|\{[^{])[\s\S]*\}\}\s*$")]
+_DurationText = Annotated[str, Field(pattern=r"^\s*[0-9]{1,9}(\.[0-9]{1,9})?[smhd]\s*$")]
+_Seconds = Annotated[float, Field(strict=True, gt=0, le=LONGEST)]
+Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=_DurationText | _Seconds)]
+_Executions = Annotated[int, Field(strict=True, ge=1, le=1000)]
+_Flag = Annotated[bool, Field(strict=True)]
+_Portion = Annotated[float, Field(strict=True, ge=0, le=1)]
+_SizeText = Annotated[str, Field(pattern=r"^\s*[0-9]{1,15}(\.[0-9]{1,9})? ?(k|[KMGT]i?)?B\s*$")]
+_Bytes = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=_SizeText | _Bytes)]
 LEAST_MEMORY: Final = 16 << 20  # bytes; with less, not even an interpreter starts
 
 
@@ -91,7 +100,7 @@ class Retry(_Part):
     max_backoff_seconds: Annotated[float, Field(strict=True, ge=0, le=86_400, allow_inf_nan=False)] = Field(
         default=3600.0, description="Longest pause, in seconds."
     )
-    jitter: Annotated[float, BeforeValidator(_jitter)] = Field(
+    jitter: Annotated[float, BeforeValidator(_jitter, json_schema_input_type=_Flag | _Portion)] = Field(
         default=0.0, description="How much of a pause chance may take away: true for all, or a part such as 0.5."
     )
 
@@ -99,7 +108,7 @@ class Retry(_Part):
 class Concurrency(_Part):
     """How many executions of the workflow may run at once."""
 
-    max: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(description="Most executions at once.")
+    max: _Executions = Field(description="Most executions at once.")
     on_busy: Literal["wait", "fail"] = Field(
         default="wait", description="What a further one does: wait for its turn, or fail with exit code 11."
     )
@@ -135,12 +144,13 @@ class Task(_Part):
     env: dict[VariableName, str] = Field(
         default_factory=dict, description="Variables of the child process; templates allowed."
     )
-    when: Annotated[bool | str, BeforeValidator(_condition)] = Field(
+    when: Annotated[bool | str, BeforeValidator(_condition, json_schema_input_type=_Flag | _Expression)] = Field(
         default=True, description="An expression; where it is false the task is skipped. No secrets."
     )
-    for_each: Annotated[str | tuple[JsonValue, ...] | None, BeforeValidator(_items)] = Field(
-        default=None, description="A list, or an expression that gives one: the task runs once for each item."
-    )
+    for_each: Annotated[
+        str | tuple[JsonValue, ...] | None,
+        BeforeValidator(_items, json_schema_input_type=_Expression | list[JsonValue] | None),
+    ] = Field(default=None, description="A list, or an expression that gives one: the task runs once for each item.")
     max_parallel: Annotated[int, Field(strict=True, ge=1, le=1024)] | None = Field(
         default=None, description="Most items at once; without it as many as the run allows tasks."
     )
@@ -179,9 +189,10 @@ class Workflow(_Part):
         description="What child processes may see: hidden (only processes of their own, and neither the engine's home "
         "nor its databases and keys) or none. Default: hidden where it works.",
     )
-    concurrency: Annotated[Concurrency | None, BeforeValidator(_short_concurrency)] = Field(
-        default=None, description="How many executions of this workflow may run at once: a number, or a mapping."
-    )
+    concurrency: Annotated[
+        Concurrency | None,
+        BeforeValidator(_short_concurrency, json_schema_input_type=Concurrency | _Executions | None),
+    ] = Field(default=None, description="How many executions of this workflow may run at once: a number, or a mapping.")
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = Field(description="The steps.")
     on_failure: tuple[Task, ...] = Field(
         default=(), description="Tasks that run after all others when something failed; they never change the result."

@@ -18,7 +18,8 @@ _PLAIN_KEY: Final = re.compile(r"[\w-]+")
 class Problem:
     """One thing that is wrong in a workflow file, or (a warning) that a reader should look at.
 
-    `line` and `column` count from 1; `trail` is the way through the keys, such as `tasks[1].inputs.url`.
+    `line` and `column` count from 1; `trail` is the way through the keys, such as `tasks[1].inputs.url`. `end` is the
+    place after the last character, None where it is not known. `rule` is what a warning is allowed by in its place.
     """
 
     file: str
@@ -28,6 +29,8 @@ class Problem:
     message: str
     hint: str | None = None
     severity: Literal["error", "warning"] = "error"
+    end: tuple[int, int] | None = None
+    rule: str | None = None
 
     def __str__(self) -> str:
         trail = f" ({self.trail})" if self.trail else ""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from autokestra.workflow import slips
 from autokestra.workflow.graph import Ancestry
 from autokestra.workflow.problems import nearest
 from autokestra_secrets import Reference, TemplateError, check_template
@@ -27,7 +28,6 @@ class Finding:
     offset: int
     message: str
     hint: str | None = None
-    is_warning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +44,27 @@ class Names:
     after_all: frozenset[str] = frozenset()  # tasks of onFailure
 
 
-def check_text(text: str, *, task: str | None, names: Names, roots: Sequence[str] = ROOTS) -> Iterator[Finding]:
-    """Yield what is wrong with the expressions of one text in `task` (None where its id is not known)."""
+def check_text(
+    text: str, *, task: str | None, names: Names, roots: Sequence[str] = ROOTS, seen: list[Reference] | None = None
+) -> Iterator[Finding]:
+    """Yield what is wrong with the expressions of one text in `task` (None where its id is not known).
+
+    All that it refers to is added to `seen`.
+    """
     for _ in range(_TRIES):
         try:
             references = check_template(text, roots=roots)
         except TemplateError as error:
-            yield Finding(offset=error.offset, message=error.message, hint=error.hint)
+            hint = slips.OTHER_TEMPLATE_HINT if slips.is_other_template(text, error.offset) else error.hint
+            yield Finding(offset=error.offset, message=error.message, hint=hint)
             # The rest of the text deserves its turn: without its braces, the bad expression is text.
             text = f"{text[: error.offset]}  {text[error.offset + 2 :]}"
         else:
             break
     else:
         return
+    if seen is not None:
+        seen += references
     for reference in references:
         if finding := _check(reference, task, names):
             yield finding
@@ -76,7 +84,6 @@ def lint_script(text: str) -> Iterator[Finding]:
             message=f"secret '{name}' becomes part of the script, where a quote or '$(' in it would run",
             hint=f'give it to the task as a variable: env: {{{variable}: "{{{{ secrets.{name} }}}}"}} '
             f'and write "${variable}" in the script',
-            is_warning=True,
         )
 
 

@@ -5,18 +5,17 @@ go on where the structure is broken.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from autokestra.workflow import references, wording
+from autokestra.workflow import lints, places, references, slips, wording
 from autokestra.workflow.arguments import KINDS, fits
 from autokestra.workflow.document import Document
 from autokestra.workflow.graph import Ancestry, cycles
 from autokestra.workflow.model import Task, Workflow, is_expression
 from autokestra.workflow.problems import Problem, Steps, nearest, trail_of
-from autokestra_secrets import InvalidSecretNameError, secret_name
+from autokestra_secrets import InvalidSecretNameError, Reference, secret_name
 
 __all__ = ["Catalog", "Problem", "validate"]
 
@@ -57,9 +56,11 @@ class _Validation:
     def __init__(self, document: Document, file: str, catalog: Catalog) -> None:
         self.problems: list[Problem] = []
         self._errors = 0
+        self._uses: list[lints.Use] = []
         self._document = document
         self._file = file
         self._catalog = catalog
+        self._allowances = lints.Allowances(document.text)
         self._data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
         # Tasks as far as they are mappings, with their paths.
         self._tasks: list[tuple[Steps, dict[str, Any]]] = [
@@ -103,6 +104,7 @@ class _Validation:
         self._actions()
         if "{{" in self._document.text:
             self._templates()
+        self._lints()
         return workflow
 
     def problem(
@@ -113,10 +115,13 @@ class _Validation:
         hint: str | None = None,
         at_key: bool = False,
         place: tuple[int, int] | None = None,
-        is_warning: bool = False,
+        end: tuple[int, int] | None = None,
+        rule: str | None = None,
     ) -> Problem:
-        """Return a problem at a path of the document."""
+        """Return a problem at a path of the document; what has a rule is a warning."""
         line, column = place or self._document.place(path, key=at_key)
+        if place is None:
+            end = places.end_of(self._document, path, key=at_key)
         return Problem(
             file=self._file,
             line=line,
@@ -124,7 +129,9 @@ class _Validation:
             trail=trail_of(path),
             message=message,
             hint=hint,
-            severity="warning" if is_warning else "error",
+            severity="warning" if rule else "error",
+            end=end,
+            rule=rule,
         )
 
     def _report(self, path: Steps, message: str, **details: Any) -> None:
@@ -159,7 +166,16 @@ class _Validation:
 
     def _findings(self, error: ValidationError, path: Steps, value: object, model: type[BaseModel]) -> None:
         for each in wording.findings(error, value, model):
-            self._report((*path, *each.path), each.message, hint=each.hint, at_key=each.at_key)
+            place = (*path, *each.path)
+            hint = self._slip(place, wording.at(value, each.path), is_unknown=each.at_key) or each.hint
+            self._report(place, each.message, hint=hint, at_key=each.at_key)
+
+    def _slip(self, path: Steps, value: object, *, is_unknown: bool) -> str | None:
+        """Return the hint for what is written otherwise in other tools."""
+        task = wording.at(self._data, path[:2]) if len(path) == 3 and path[0] in TASK_LISTS else {}
+        action = self._catalog.get(task["type"]) if isinstance(task.get("type"), str) else None
+        takes = wording.known_keys(action) if action else {}
+        return slips.hint(path, value, is_unknown=is_unknown, takes=takes)
 
     def _names(self) -> None:
         """Names of secrets, of inherited variables and of variables, and the defaults of inputs."""
@@ -290,7 +306,7 @@ class _Validation:
                     path,
                     "a template is not allowed here",
                     hint="templates stand in the inputs, the env, the when and the forEach of a task",
-                    place=self._document.place_of_braces(path, text, text.find("{{")),
+                    **self._braces(path, text, text.find("{{")),
                 )
 
     def _template(self, path: Steps, text: str, names: references.Names) -> None:
@@ -300,12 +316,46 @@ class _Validation:
             task.get("type") == kind and path[3:] == (key,) for kind, key in references.SCRIPTS
         )
         lint = references.lint_script(text) if is_script else ()
+        seen: list[Reference] = []
         roots: tuple[str, ...] = references.DECISION_ROOTS
         if path[2] not in DECISIONS:
             roots = references.ROOTS + (references.ITEM_ROOTS if "forEach" in task else ())
-        for each in chain(references.check_text(text, task=task_id, names=names, roots=roots), lint):
-            place = self._document.place_of_braces(path, text, each.offset)
-            self._report(path, each.message, hint=each.hint, place=place, is_warning=each.is_warning)
+        for each in references.check_text(text, task=task_id, names=names, roots=roots, seen=seen):
+            self._report(path, each.message, hint=each.hint, **self._braces(path, text, each.offset))
+        self._uses.append(lints.Use(path=path, text=text, references=tuple(seen)))
+        for each in lint:
+            self._lint(
+                lints.Lint(
+                    rule=lints.SECRET_IN_SCRIPT,
+                    message=each.message,
+                    hint=each.hint or "",
+                    path=path,
+                    offset=each.offset,
+                    text=text,
+                )
+            )
+
+    def _braces(self, path: Steps, text: str, offset: int) -> dict[str, Any]:
+        place = self._document.place_of_braces(path, text, offset)
+        return {"place": place, "end": places.end_of_braces(self._document, path, place)}
+
+    def _lints(self) -> None:
+        found = [*lints.in_clear(self._document), *lints.in_addresses(self._data, self._uses)]
+        if not self._errors:  # what is wrong may be the use of what seems to have none
+            found += lints.unused(self._data, self._uses)
+        for lint in [*found, *self._allowances.unknown()][:PROBLEM_LIMIT]:
+            self._lint(lint)
+
+    def _lint(self, lint: lints.Lint) -> None:
+        where: dict[str, Any] = {"at_key": lint.at_key}
+        if lint.at is not None:
+            where["place"] = places.place_of(self._document, lint.at)
+        elif lint.offset is not None:
+            where |= self._braces(lint.path, lint.text, lint.offset)
+        problem = self.problem(lint.path, lint.message, hint=lint.hint, rule=lint.rule, **where)
+        lines = problem.line, self._document.place(lint.path, key=True)[0]
+        if not self._allowances.allow(lint.rule, lines):
+            self._add(problem)
 
 
 def _cycle_message(cycle: list[str]) -> str:

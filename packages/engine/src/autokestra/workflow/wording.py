@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from autokestra.workflow.model import ID_PATTERN, VARIABLE_PATTERN
-from autokestra.workflow.problems import Steps, nearest
+from autokestra.workflow.problems import Steps, nearest, trail_of
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "bool_parsing": "true or false",
@@ -42,9 +42,15 @@ _LIMITS: Final[Mapping[str, str]] = {
     "too_long": "at most {max_length} items",
     "too_short": "{min_length} or more items",
 }
-_PATTERNS: Final[Mapping[str, str]] = {
+_NAMES: Final[Mapping[str, str]] = {
     ID_PATTERN: "1 to 128 of: letters A-Z a-z, digits, '_' and '-'",
     VARIABLE_PATTERN: "a variable name: letters, digits and '_', no digit first",
+}
+_FORMS: Final[Mapping[str, str]] = {
+    **_NAMES,
+    r"^[1-5](xx|[0-9]{2})$": "a status such as 200 or 2xx",
+    "^[A-Z]+$": "capital letters",
+    "^[^:]*$": "text without ':'",
 }
 
 
@@ -73,17 +79,58 @@ class _Failure:
 def findings(error: ValidationError, value: object, model: type[BaseModel]) -> Iterator[Finding]:
     """Yield what is wrong with `value`, one finding for each place.
 
-    A place that holds a template is left out: its type shows only when it is resolved.
+    A place that holds a template is left out, since its type shows only when it is resolved; its key does not wait.
     """
     places: dict[tuple[Steps, bool], list[_Failure]] = {}
     for each in error.errors(include_url=False):
         failure = _failure(each, value)
         found = at(value, failure.path)
-        if (isinstance(found, str) and "{{" in found) or (failure.of_union and has_template(found)):
+        is_open = isinstance(found, str) and "{{" in found and not failure.at_key
+        if is_open or (failure.of_union and has_template(found)):
             continue
         places.setdefault((failure.path, failure.at_key), []).append(failure)
     for failures in places.values():
-        yield _finding(failures, value, model)
+        yield _finding(_closest(failures, value), value, model)
+
+
+def described(error: ValidationError, value: object) -> str:
+    """Say in one line what is wrong with inputs whose templates are resolved.
+
+    No value is repeated, nor a part of one, since any may come from a secret.
+    """
+    places: dict[Steps, list[_Failure]] = {}
+    for each in error.errors(include_url=False):
+        failure = _failure(each, value)
+        places.setdefault(failure.path, []).append(failure)
+    return "; ".join(
+        f"{trail_of(path) or 'inputs'}: {_described(_closest(failures, value), at(value, path))}"
+        for path, failures in places.items()
+    )
+
+
+def _described(failures: Sequence[_Failure], found: object) -> str:
+    first = failures[0]
+    if first.kind == "missing":
+        return f"'{first.message}' is missing"
+    if first.kind == "extra_forbidden":
+        return "unknown key"
+    wanted = list(dict.fromkeys(each.expected for each in failures if each.expected is not None))
+    if not wanted:
+        return first.message[:1].lower() + first.message[1:]
+    got = "other text" if isinstance(found, str) and _is_close(first, found) else kind_of(found)
+    return f"expected {' or '.join(wanted)}, got {got}"
+
+
+def _closest(failures: Sequence[_Failure], value: object) -> Sequence[_Failure]:
+    """Of what a union would take, leave what the value is nearly: 99 is no list, it is too small for a status."""
+    close = [each for each in failures if _is_close(each, at(value, each.path))]
+    return close or failures
+
+
+def _is_close(failure: _Failure, found: object) -> bool:
+    if isinstance(found, str):
+        return failure.kind == "string_pattern_mismatch" or failure.kind.startswith("string_too")
+    return failure.kind in _LIMITS and not isinstance(found, bool)
 
 
 def at(value: Any, path: Steps) -> Any:
@@ -149,7 +196,7 @@ def _failure(error: Any, value: Any) -> _Failure:
     if kind == "literal_error":
         expected = f"one of {context['expected'].replace(' or ', ', ')}"
     elif kind == "string_pattern_mismatch":
-        expected = _PATTERNS.get(context["pattern"], f"text of the form {context['pattern']}")
+        expected = _FORMS.get(context["pattern"], f"text of the form {context['pattern']}")
     elif kind in _LIMITS:
         expected = _LIMITS[kind].format(**context)
     message = error["msg"].removeprefix("Value error, ").rstrip(".")
@@ -181,7 +228,7 @@ def _finding(failures: Sequence[_Failure], value: object, model: type[BaseModel]
 
 
 def _got(failure: _Failure, found: object) -> str:
-    if isinstance(found, str) and (failure.kind == "literal_error" or failure.expected in _PATTERNS.values()):
+    if isinstance(found, str) and (failure.kind == "literal_error" or failure.expected in _NAMES.values()):
         return repr(_shown(found))
     if failure.kind == "string_pattern_mismatch":
         return "other text"
@@ -212,10 +259,11 @@ def _keys(model: type[BaseModel], path: Steps) -> list[str]:
     kinds: list[Any] = [model]
     for step in path:
         kinds = [inner for kind in kinds for inner in _inside(kind, step)]
-    return [key for kind in kinds if _is_model(kind) for key in _names(kind)]
+    return [key for kind in kinds if _is_model(kind) for key in known_keys(kind)]
 
 
-def _names(model: type[BaseModel]) -> dict[str, Any]:
+def known_keys(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the keys that a model takes, each with its type."""
     return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
@@ -226,7 +274,7 @@ def _is_model(kind: Any) -> bool:
 def _inside(kind: Any, step: str | int) -> list[Any]:
     """Return the types that may stand at `step` of a value of type `kind`, unions taken apart."""
     if _is_model(kind):
-        return _members(_names(kind).get(str(step)))
+        return _members(known_keys(kind).get(str(step)))
     if get_origin(kind) in (list, tuple, dict):
         return [member for argument in get_args(kind) for member in _members(argument)]
     return []

@@ -58,15 +58,18 @@ def exec_(command: Sequence[str], only: Sequence[str], prefix: str, strict: bool
     from autokestra.cli.exec.output import OutputMasker  # noqa: PLC0415
     from autokestra.cli.exec.relay import StartError, run  # noqa: PLC0415
     from autokestra.cli.exec.variables import choose, environment, variable_for  # noqa: PLC0415
+    from autokestra.settings import load_settings  # noqa: PLC0415
     from autokestra_secrets import SecretResolver  # noqa: PLC0415
 
+    placeholder = load_settings().mask
     with opened_store() as store:
         choice = choose(store.names(), only=only, prefix=prefix)
         with SecretResolver(store).scope(choice.variables.values()) as scope:
             scope.check()
             values = {name: scope[name] for name in choice.variables.values()}
     environ, left_out = environment(os.environb, choice, values)
-    masker = OutputMasker({name: values[name] for name in choice.variables.values() if name not in left_out})
+    passed = {name: values[name] for name in choice.variables.values() if name not in left_out}
+    masker = OutputMasker(passed, placeholder=placeholder)
     if not quiet:
         for name, reason in left_out.items():
             hint = f"--only {variable_for(name)}={name}" if name in choice.left_out else None
