@@ -5,6 +5,7 @@ import time
 import zlib
 
 import pytest
+
 from e2e import browser as chromium
 from e2e import pictures
 from e2e.conftest import Workflow
