@@ -31,6 +31,7 @@ from autokestra_secrets import (
     SecretStore,
     SecretValue,
     home_directory,
+    is_postgres_url,
     make_home,
 )
 
@@ -60,23 +61,39 @@ class App:
         self._notify = notify
 
     @property
-    def state_path(self) -> Path:
-        """Where the state database is, or would be. Raises StateUnavailableError for an empty setting."""
+    def state(self) -> Path | str:
+        """Where the state database is, or would be: a path, or the URL of a database that several machines share.
+
+        Raises StateUnavailableError for an empty setting, or a URL of another kind.
+        """
         named = self._state if self._state is not None else self._environ.get(STATE_VARIABLE)
         if named is None:
             return Path(home_directory(self._environ)) / STATE_FILE
         if not named.strip():
             setting = STATE_VARIABLE if self._state is None else "--state"
             raise StateUnavailableError(f"{setting} is empty", hint=f"leave {setting} out, or give it a path")
-        return Path(named.removeprefix("sqlite:///")).expanduser().absolute()
+        if is_postgres_url(named):
+            return named
+        path = named.removeprefix("sqlite:///")
+        if "://" in path:
+            raise StateUnavailableError(
+                f"no backend for a state database at {path.partition('://')[0]}://",
+                hint="give the path of a file, or postgresql://USER@HOST/DATABASE",
+            )
+        return Path(path).expanduser().absolute()
+
+    @property
+    def state_path(self) -> Path | None:
+        """The path of the state database, None where it is no file."""
+        return self.state if isinstance(self.state, Path) else None
 
     def executions(self, *, create: bool) -> ExecutionStore:
         """Open the state database; with `create=False` a missing one raises StateUnavailableError."""
-        path = self.state_path
+        place = self.state
         home = home_directory(self._environ)
-        if create and path.parent == Path(home):
+        if create and isinstance(place, Path) and place.parent == Path(home):
             make_home(home)
-        return ExecutionStore.open(path, create=create)
+        return ExecutionStore.open(place, create=create)
 
     def secrets(self) -> SecretStore:
         """Open the secrets store; one that does not exist reads as empty where it is the default one."""
@@ -98,7 +115,7 @@ class App:
         with ExitStack() as stack:
             secrets = stack.enter_context(self.secrets())
             executions = stack.enter_context(self.executions(create=True))
-            writer = LogWriter(executions.append_log)
+            writer = executions.log_writer()
             stack.callback(writer.close)
             outputs = OutputVault(executions, _cipher(secrets))
             environ = dict(self._environ)  # looked through for every child; `os.environ` decodes each name each time
@@ -110,7 +127,7 @@ class App:
                 outputs=outputs,
                 logs=_ObservedLog(writer, observer),
                 maskers=maskers,
-                running=RunningAttempts(executions, owner=this_process(os.getpid())),
+                running=RunningAttempts(executions, owner=this_process(os.getpid()), ticks=executions.leases.now),
                 environ=environ,
                 clock=now,
             )

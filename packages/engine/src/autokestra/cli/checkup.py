@@ -13,6 +13,7 @@ from typing import Final
 
 from autokestra.cli.expiry import warnings
 from autokestra.cli.machine import Check, check_clock, check_isolation, check_memory, check_place, check_versions
+from autokestra.errors import AutokestraError
 from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,
@@ -25,7 +26,7 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 FILES_MOST: Final = 10_000  # looked at in the home directory
 
 
-def examine(environ: Mapping[str, str], *, store: str | None, state: Path) -> Iterator[Check]:
+def examine(environ: Mapping[str, str], *, store: str | None, state: Path | str) -> Iterator[Check]:
     """Yield all checks, in the order in which a person would mend things."""
     yield from check_versions()
     home = Path(home_directory(environ))
@@ -33,7 +34,7 @@ def examine(environ: Mapping[str, str], *, store: str | None, state: Path) -> It
     yield from check_key(environ, store)
     yield from check_store(environ, store)
     yield from check_state(state)
-    for place in sorted({home, state.parent}):
+    for place in sorted({home, state.parent} if isinstance(state, Path) else {home}):
         yield from check_place(place)
     yield from check_clock(time.time())
     yield from check_memory(environ)
@@ -159,12 +160,25 @@ def check_store(environ: Mapping[str, str], location: str | None) -> Iterator[Ch
         )
 
 
-def check_state(path: Path) -> Iterator[Check]:
+def check_state(path: Path | str) -> Iterator[Check]:
     """The state database: executions and their masked logs."""
-    if path.exists():
+    if isinstance(path, str):
+        yield _check_shared_state(path)
+    elif path.exists():
         yield from _check_mode("state", path)
     else:
         yield Check("state", "ok", f"{path} is not there yet; the first run makes it")
+
+
+def _check_shared_state(url: str) -> Check:
+    from autokestra.executions.store import ExecutionStore  # noqa: PLC0415  # only where it is no file
+
+    try:
+        with ExecutionStore.open(url, create=False) as store:
+            store.executions(most=1)
+            return Check("state", "ok", f"{store.location} can be reached")
+    except AutokestraError as error:
+        return Check("state", "fail", error.message, error.hint)
 
 
 def _check_mode(name: str, path: Path) -> Iterator[Check]:

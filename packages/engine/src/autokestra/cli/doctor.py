@@ -25,7 +25,7 @@ def doctor(as_json: bool, state: str | None) -> int:  # noqa: FBT001  # click ca
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.cli.checkup import examine  # noqa: PLC0415
 
-    checks = list(examine(os.environ, store=store_location(), state=App(state=state).state_path))
+    checks = list(examine(os.environ, store=store_location(), state=App(state=state).state))
     if as_json:
         console.out_json([check._asdict() for check in checks])
     else:

@@ -198,7 +198,8 @@ def _opened(state: str | None) -> "Iterator[ExecutionStore | None]":
     from autokestra.app import App  # noqa: PLC0415
 
     app = App(state=state)
-    if state is None and not app.state_path.exists():
+    path = app.state_path
+    if state is None and path is not None and not path.exists():
         yield None
         return
     with app.executions(create=False) as store:
@@ -225,20 +226,14 @@ def _cells(row: "Execution") -> Sequence[str]:
     )
 
 
-def _is_orphan(row: "Execution") -> bool:
-    from autokestra.executions.lease import is_dead  # noqa: PLC0415
-
-    return not row.state.ended and (row.lease is None or is_dead(row.lease))
-
-
 def _suggest_resume(rows: "Sequence[Execution]") -> None:
     for row in rows:
-        if _is_orphan(row):
+        if row.orphan:
             console.notice(f"go on with it: workflow execution resume {row.id}")
 
 
 def _state(row: "Execution") -> str:
-    if _is_orphan(row):
+    if row.orphan:
         return f"{row.state.value}, its process is gone"
     return row.state.value
 
