@@ -95,16 +95,31 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
 @execution.command("logs")
 @click.argument("id_", metavar="ID")
 @click.option("--task", metavar="TASK", help="Only this task.")
+@click.option("-f", "--follow", is_flag=True, help="Print lines as they come, until the execution has ended.")
 @json_option
 @state_option
-def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None:  # noqa: FBT001  # click calls by name
-    """Print the log of an execution."""
+def logs(
+    id_: str,
+    task: str | None,
+    follow: bool,  # noqa: FBT001  # click calls by name
+    as_json: bool,  # noqa: FBT001
+    state: str | None,
+) -> None:
+    """Print the log of an execution.
+
+    With `--follow --json` each line is a JSON object of its own.
+    """
     from autokestra.cli.progress import line_object, shown  # noqa: PLC0415
 
     with _found(state) as store:
         row = store.execution(id_)
         if task is not None and task not in {run.task_id for run in store.task_runs(row.id)}:
             raise click.BadParameter(f"execution '{row.id}' has no task '{task}'", param_hint="--task")
+        if follow:
+            from autokestra.cli.following import follow as follow_log  # noqa: PLC0415
+
+            follow_log(store, row.id, task=task, as_json=as_json)
+            return
         lines = store.log_lines(row.id, task=task)
     if as_json:
         console.out_json([line_object(line) for line in lines])

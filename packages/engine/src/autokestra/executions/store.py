@@ -307,7 +307,7 @@ class ExecutionStore:
                 self._sql.start_task_run(db, started)
             return True
 
-        return self._rows.write(advanced, durable=False)
+        return self._rows.write_blind(advanced)
 
     def task_runs(self, execution: str) -> list[TaskRun]:
         """Return the task runs in the order of the document."""
@@ -319,11 +319,10 @@ class ExecutionStore:
     def claim(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
         """Claim an attempt for the owner of `lease`; False when somebody has it already."""
         row = {"execution_id": execution, "task_id": task, "number": number}
-        return bool(
-            self._rows.write(
-                lambda db: self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now),
-                durable=False,
-            )
+        return self._rows.write_one(
+            lambda db: int(self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)),
+            lambda db: _is(self._sql.select_attempt(db, **row), owner=lease.owner, claimed_at=now),
+            durable=self._rows.claims_wait,
         )
 
     def beat(self, lease: Lease) -> set[AttemptKey]:
@@ -344,10 +343,9 @@ class ExecutionStore:
     def lose(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
         """Give up an attempt whose worker was last seen with `lease`; False when it has been heard of since."""
         row = {"execution_id": execution, "task_id": task, "number": number}
-        return bool(
-            self._rows.write(
-                lambda db: self._sql.lose_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)
-            )
+        return self._rows.write_one(
+            lambda db: int(self._sql.lose_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)),
+            lambda db: _is(self._sql.select_attempt(db, **row), state="LOST", finished_at=now),
         )
 
     def end_attempt(
@@ -381,7 +379,11 @@ class ExecutionStore:
             "shown_sealed": shown.sealed if shown else None,
             "shown_clear": shown.clear if shown else None,
         }
-        return bool(self._rows.write(lambda db: self._sql.end_attempt(db, **row)))
+        key = {"execution_id": execution, "task_id": task, "number": number}
+        return self._rows.write_one(
+            lambda db: int(self._sql.end_attempt(db, **row)),
+            lambda db: _is(self._sql.select_attempt(db, **key), owner=owner, state=state.value, finished_at=now),
+        )
 
     def attempt(self, execution: str, task: str, number: int) -> Attempt:
         """Return one attempt. Raises ExecutionNotFoundError."""
@@ -489,6 +491,10 @@ def _execution(row: Any) -> Execution:
         ) from None
     fields["state"] = ExecutionState(fields["state"])
     return Execution(**fields, lease=None if owner is None else Lease(owner=owner, until=until))
+
+
+def _is(row: Any, **expected: object) -> bool:
+    return row is not None and all(row[name] == value for name, value in expected.items())
 
 
 def _key(row: Any) -> AttemptKey:
