@@ -185,7 +185,7 @@ class _Link:
                 self._wait_or_raise(error, deadline)
 
     def transact(self, work: Callable[[Any], T], *, durable: bool, blind: bool = False) -> T:
-        """Run `work` in a transaction, from its beginning until it is committed; `blind` in one go where that can be."""
+        """Run `work` in a transaction, from its beginning until it is committed; `blind` where it can be in one go."""
         deadline = time.monotonic() + self._patience
         while True:
             xid = ""

@@ -30,7 +30,7 @@ from autokestra.executions.records import (
 )
 from autokestra.executions.rows import Rows
 from autokestra.executions.sqlite import SQLiteRows
-from autokestra_secrets import SecretsError, is_postgres_url
+from autokestra_secrets import is_postgres_url
 
 LATEST: Final = "latest"
 _ALL_SEEN: Final = 2**62  # of an attempt that has ended and whose lines were all read
@@ -56,9 +56,10 @@ class ExecutionStore:
         if isinstance(place, str) and is_postgres_url(place):
             try:
                 from autokestra.executions.postgres import PostgresRows  # noqa: PLC0415  # 120 ms, an extra
-            except SecretsError as error:
-                raise StateUnavailableError(error.message, hint="pip install 'autokestra[postgres]'") from None
-
+            except ImportError:
+                raise StateUnavailableError(
+                    "PostgreSQL needs a driver that is not installed", hint="pip install 'autokestra[postgres]'"
+                ) from None
             return cls(PostgresRows(place, create=create))
         return cls(SQLiteRows(Path(place), create=create))
 
