@@ -2,9 +2,15 @@
 
 import sys
 
-from bench import engine, postgres, startup, vault
+from bench import engine, masking, postgres, startup, vault
 
-BENCHES = {"startup": startup.main, "vault": vault.main, "engine": engine.main, "postgres": postgres.main}
+BENCHES = {
+    "startup": startup.main,
+    "masking": masking.main,
+    "vault": vault.main,
+    "engine": engine.main,
+    "postgres": postgres.main,
+}
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ no secrets store, and a workflow without secrets needs no key.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,12 +28,14 @@ from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,
     OutputCipher,
+    SecretMasker,
     SecretResolver,
     SecretStore,
     SecretValue,
     home_directory,
     is_postgres_url,
     make_home,
+    placeholder_from,
 )
 
 STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
@@ -119,7 +122,7 @@ class App:
             stack.callback(writer.close)
             outputs = OutputVault(executions, _cipher(secrets))
             environ = dict(self._environ)  # looked through for every child; `os.environ` decodes each name each time
-            maskers = ExecutionMaskers()
+            maskers = ExecutionMaskers(partial(SecretMasker, placeholder=placeholder_from(environ)))
             worker = WorkflowTaskExecutor(
                 self.resolver(secrets),
                 actions=core_actions(),

@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from autokestra_secrets import SecretMasker, SecretValue, maskability
-from autokestra_secrets.masking.policy import placeholder_from
+from autokestra_secrets import InvalidSettingError, SecretMasker, SecretValue, maskability, placeholder_from
 
 TOKEN = "hunter2-of-the-day"
 
@@ -95,7 +94,7 @@ def test_the_placeholder_comes_from_the_environment():
     assert placeholder_from({"AUTOKESTRA_MASK": ""}) == "***SECRET***"
     assert placeholder_from({"AUTOKESTRA_MASK": "<{name}>"}) == "<{name}>"
     for bad in ("line\nfeed", "x" * 65):
-        with pytest.raises(ValueError, match="AUTOKESTRA_MASK must be at most 64 printable characters"):
+        with pytest.raises(InvalidSettingError, match="expected at most 64 printable characters"):
             placeholder_from({"AUTOKESTRA_MASK": bad})
 
 
