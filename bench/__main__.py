@@ -2,12 +2,13 @@
 
 import sys
 
-from bench import engine, masking, postgres, startup, vault
+from bench import commands, engine, masking, postgres, startup, vault
 
 BENCHES = {
     "startup": startup.main,
     "masking": masking.main,
     "vault": vault.main,
+    "commands": commands.main,
     "engine": engine.main,
     "postgres": postgres.main,
 }

@@ -5,25 +5,38 @@ no secrets store, and a workflow without secrets needs no key.
 """
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
-from autokestra.actions.registry import core_actions
+from pydantic import JsonValue
+
+from autokestra.actions.isolation import Isolation, IsolationPolicy
+from autokestra.actions.nested import MAX_DEPTH, Caller, refuse_wider
+from autokestra.actions.plugin import Actions, Catalog, plugin_folders
+from autokestra.actions.protocol import ActionContext, ActionError, Level
+from autokestra.actions.simple import check_time
 from autokestra.engine import WorkflowEngine
-from autokestra.errors import StateUnavailableError
+from autokestra.errors import StateUnavailableError, UsageError
 from autokestra.executions.clock import SteadyClock
-from autokestra.executions.events import Observer
+from autokestra.executions.events import Event, ExecutionStarted, Observer, TaskChanged
 from autokestra.executions.lease import this_process
 from autokestra.executions.logs import LogWriter
-from autokestra.executions.records import LogLine
+from autokestra.executions.records import ExecutionState, LogLine
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import LocalPool
+from autokestra.workflow.arguments import checked_arguments
+from autokestra.workflow.loader import load_workflow
+from autokestra.workflow.model import Workflow
+from autokestra.workflow.problems import WorkflowInvalidError
 from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,
@@ -40,6 +53,8 @@ from autokestra_secrets import (
 
 STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
 STATE_FILE: Final = "state.db"
+NOTICE_SECONDS: Final = 0.1  # how late a workflow within a task notices that the task is cancelled
+KEY_FILE_VARIABLE: Final = "AUTOKESTRA_SECRET_KEY_FILE"
 
 now: Final = SteadyClock()  # microseconds since 1970 in UTC, as all rows of this process count it
 
@@ -57,11 +72,15 @@ class App:
         store: str | None = None,
         state: str | None = None,
         notify: Callable[[str], None] | None = None,
+        require_isolation: bool = False,
+        plugins: Sequence[str] = (),
     ) -> None:
         self._environ = environ
         self._store = store
         self._state = state
         self._notify = notify
+        self._require_isolation = require_isolation
+        self.actions = Actions(plugin_folders(plugins, environ), isolate=self._isolate_plugin)
 
     @property
     def state(self) -> Path | str:
@@ -89,6 +108,33 @@ class App:
     def state_path(self) -> Path | None:
         """The path of the state database, None where it is no file."""
         return self.state if isinstance(self.state, Path) else None
+
+    def check_isolation(self, workflow: Workflow) -> None:
+        """Raise IsolationRefusedError where isolation is required and some task would do without it."""
+        if self._require_isolation:
+            policy = self.isolation("")
+            for task in workflow.all_tasks:
+                policy.of(task.isolation or workflow.isolation)
+
+    def _isolate_plugin(self) -> Isolation:
+        with self.secrets() as store:
+            return self.isolation(store.location).of(None)
+
+    def isolation(self, store: str) -> IsolationPolicy:
+        """Return what decides about the level of a task; `store` is the location of the secrets store."""
+        return IsolationPolicy(hidden=self.hidden_places(store), is_required=self._require_isolation)
+
+    def hidden_places(self, store: str) -> tuple[str, ...]:
+        """Return what no task may see: the home, the databases with what SQLite keeps beside them, the key file.
+
+        `store` is the location of the secrets store.
+        """
+        places = [home_directory(self._environ)]
+        for database in (str(self.state), store):
+            if "://" not in database:
+                places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
+        key_file = self._environ.get(KEY_FILE_VARIABLE)
+        return (*places, key_file) if key_file else tuple(places)
 
     def executions(self, *, create: bool) -> ExecutionStore:
         """Open the state database; with `create=False` a missing one raises StateUnavailableError."""
@@ -120,37 +166,155 @@ class App:
             executions = stack.enter_context(self.executions(create=True))
             writer = executions.log_writer()
             stack.callback(writer.close)
-            outputs = OutputVault(executions, _cipher(secrets))
-            environ = dict(self._environ)  # looked through for every child; `os.environ` decodes each name each time
-            maskers = ExecutionMaskers(partial(SecretMasker, placeholder=placeholder_from(environ)))
-            worker = WorkflowTaskExecutor(
-                self.resolver(secrets),
-                actions=core_actions(),
-                rows=executions,
-                outputs=outputs,
-                logs=_ObservedLog(writer, observer),
-                maskers=maskers,
+            shared = _Shared(
+                secrets=secrets,
+                executions=executions,
+                writer=writer,
+                outputs=OutputVault(executions, _cipher(secrets)),
                 running=RunningAttempts(executions, owner=this_process(os.getpid()), ticks=executions.leases.now),
-                environ=environ,
-                clock=now,
-            )
-            pool = LocalPool(worker.execute, max_workers=max_parallel)
-            stack.callback(pool.close)
-            yield WorkflowEngine(
-                store=executions,
-                pool=pool,
-                worker=worker,
-                resolver=self.resolver(secrets),
-                maskers=maskers,
-                outputs=outputs,
-                observer=observer,
-                clock=now,
+                environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
                 max_parallel=max_parallel,
-                reads_secrets=True,
-                past_values=lambda names: _past_values(secrets, names),
-                environ=environ,
-                notify=self._notify or (lambda _: None),
             )
+            maskers = ExecutionMaskers(partial(SecretMasker, placeholder=placeholder_from(shared.environ)))
+            yield self._wire(shared, stack, observer=observer, maskers=maskers, depth=0)[0]
+
+    def _wire(
+        self, shared: "_Shared", stack: ExitStack, *, observer: Observer, maskers: ExecutionMaskers, depth: int
+    ) -> tuple[WorkflowEngine, "_KeepingWorker"]:
+        worker = WorkflowTaskExecutor(
+            self.resolver(shared.secrets),
+            actions=self.actions,
+            rows=shared.executions,
+            outputs=shared.outputs,
+            logs=_ObservedLog(shared.writer, observer),
+            maskers=maskers,
+            running=shared.running,
+            environ=shared.environ,
+            clock=now,
+            isolation=self.isolation(shared.secrets.location),
+            nested=partial(self._run_nested, shared, depth),
+        )
+        pool = LocalPool(worker.execute, max_workers=shared.max_parallel)
+        stack.callback(pool.close)
+        keeping = _KeepingWorker(worker, shared, is_nested=depth > 0)
+        engine = WorkflowEngine(
+            store=shared.executions,
+            pool=pool,
+            worker=keeping,
+            resolver=self.resolver(shared.secrets),
+            maskers=maskers,
+            outputs=shared.outputs,
+            observer=observer,
+            clock=now,
+            max_parallel=shared.max_parallel,
+            reads_secrets=True,
+            past_values=lambda names: _past_values(shared.secrets, names),
+            environ=shared.environ,
+            notify=self._notify or (lambda _: None),
+        )
+        return engine, keeping
+
+    def _run_nested(
+        self,
+        shared: "_Shared",
+        depth: int,
+        path: Path,
+        inputs: Mapping[str, JsonValue],
+        context: ActionContext,
+        caller: Caller,
+    ) -> JsonValue:
+        """Run a workflow file as an execution of its own, for a task that waits for it."""
+        if depth >= MAX_DEPTH:
+            raise ActionError(f"more than {MAX_DEPTH} workflows run within each other", reason="bad-input")
+        try:
+            loaded = load_workflow(path, catalog=Catalog(self.actions))
+            refuse_wider(loaded.workflow, caller, inputs)
+            arguments = checked_arguments(loaded.workflow.inputs, inputs)
+        except (WorkflowInvalidError, UsageError) as error:
+            raise ActionError(f"cannot run '{path.name}': {error.message}", reason="bad-input") from None
+        maskers = ExecutionMaskers(lambda: caller.masker, clears=False)
+        with ExitStack() as stack:
+            engine, keeping = self._wire(shared, stack, observer=_Relay(context), maskers=maskers, depth=depth + 1)
+            stack.enter_context(_stopped_with(context, engine))
+            row = engine.run(loaded, arguments)
+        check_time(context)
+        if row.state is not ExecutionState.SUCCESS:
+            why = f": {row.message}" if row.message else ""
+            raise ActionError(f"workflow '{row.workflow_id}' ({row.id}) did not succeed{why}", reason="sub-workflow")
+        return {"execution": row.id, "tasks": {task: {"output": value} for task, value in keeping.kept.items()}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What an execution and the workflows that its tasks run have in common."""
+
+    secrets: SecretStore
+    executions: ExecutionStore
+    writer: LogWriter
+    outputs: OutputVault
+    running: RunningAttempts
+    environ: Mapping[str, str]
+    max_parallel: int
+
+
+class _KeepingWorker:
+    """The engine's view of its worker; of a workflow within a task it reads the outputs before they are forgotten."""
+
+    def __init__(self, worker: WorkflowTaskExecutor, shared: _Shared, *, is_nested: bool) -> None:
+        self._is_nested = is_nested
+        self._worker = worker
+        self._shared = shared
+        self.kept: dict[str, Any] = {}
+
+    def cancel(self, execution: str, task: str, number: int) -> None:
+        self._worker.cancel(execution, task, number)
+
+    def forget(self, execution: str) -> None:
+        if self._is_nested:
+            for run in self._shared.executions.task_runs(execution):
+                if run.parent is None:
+                    self.kept[run.task_id] = self._shared.outputs.read(execution, run.task_id)
+        self._worker.forget(execution)
+
+
+class _Relay:
+    """The log of a workflow within a task is part of the task's log; its own rows have it as well."""
+
+    def __init__(self, context: ActionContext) -> None:
+        self._context = context
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case ExecutionStarted():
+                self._context.output.message(f"execution {event.execution_id} of workflow '{event.workflow_id}'")
+            case LogLine():
+                level = cast(Level, event.level)
+                self._context.output.message(f"[{event.task_id}] {event.message}", level)
+            case TaskChanged() if event.state.ended:
+                why = f" ({event.reason})" if event.reason else ""
+                self._context.output.message(f"[{event.task_id}] {event.state.value}{why}")
+            case _:
+                return
+
+
+@contextmanager
+def _stopped_with(context: ActionContext, engine: WorkflowEngine) -> Iterator[None]:
+    """Stop what `engine` runs when the task that waits for it is cancelled or out of time."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(NOTICE_SECONDS):
+            if context.cancelled.is_set() or (context.deadline is not None and time.monotonic() >= context.deadline):
+                engine.stop("stopped")
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 class _ObservedLog:

@@ -231,7 +231,7 @@ def test_a_worker_that_was_stopped_for_too_long_kills_its_child_when_it_wakes(tm
     assert [(1, "LOST", "lost"), (2, "RUNNING", None)] == attempts(store)
     (tmp_path / "go").touch()
     assert "SUCCESS" == ended().state
-    lines = [line.message for line in store.log_lines(store.execution("latest").id) if line.stream == "system"]
+    lines = [line.message for line in store.log_lines(store.execution("latest").id) if line.level == "error"]
     assert ["this worker was not heard of in time, and the attempt was given up"] == lines
 
 

@@ -29,6 +29,22 @@ connection.execute("ROLLBACK")
 """
 
 
+# Commits all the time, with the lock held but for moments in between.
+HOLD_IN_TURNS = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("CREATE TABLE noise (x)")
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    connection.execute("BEGIN IMMEDIATE")
+    print("locked", flush=True)
+    connection.execute("INSERT INTO noise VALUES (1)")
+    time.sleep(0.02)
+    connection.execute("COMMIT")
+connection.execute("DROP TABLE noise")
+"""
+
+
 def open_store(path, **options):
     backend = {"timeout": options.pop("timeout")} if "timeout" in options else {}
     return SecretStore(SQLiteBackend(str(path), **backend), keys=fixed_keys(), **options)
@@ -132,6 +148,40 @@ def test_a_lock_of_another_process_is_waited_for_and_then_said(tmp_path):
         assert "new" == store.get("A").reveal()
     holder.communicate(timeout=10)
     assert holder.returncode == 0
+
+
+def hold_in_turns(path, seconds):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_IN_TURNS, path, str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    holder.stdout.readline()
+    return holder
+
+
+def test_writers_who_take_turns_are_waited_for_longer_than_one_who_is_stuck(tmp_path):
+    path = filled(tmp_path / "store.db")
+    holder = hold_in_turns(path, 1.5)
+    with open_store(path, timeout=0.4) as store:
+        for number in range(20):
+            store.set("A", f"new {number}")
+        assert "new 19" == store.get("A").reveal()
+        holder.communicate(timeout=10)
+        assert (True, 0) == (store.verify().ok, holder.returncode)
+
+
+def test_writers_who_never_let_us_in_are_said_to_do_so(tmp_path):
+    path = filled(tmp_path / "store.db")
+    holder = hold_in_turns(path, 600)
+    said = []
+    with open_store(path, timeout=0.05) as store:
+        while not any("kept the secret store" in line for line in said) and len(said) < 200:
+            try:
+                store.set("A", "new")  # once in a while it gets through, or finds the other stuck
+            except StoreUnavailableError as error:
+                said.append(str(error))
+    holder.kill()
+    holder.communicate()
+    assert "busy with writing for" in said[-1]
 
 
 def test_a_clock_that_goes_back_or_stands_still_does_no_harm(tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.plugin import plugins_option
 from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
@@ -96,12 +97,14 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
 @click.argument("id_", metavar="ID")
 @click.option("--task", metavar="TASK", help="Only this task.")
 @click.option("-f", "--follow", is_flag=True, help="Print lines as they come, until the execution has ended.")
+@click.option("--debug", is_flag=True, help="Also what only those who look for a fault want to know.")
 @json_option
 @state_option
 def logs(
     id_: str,
     task: str | None,
     follow: bool,  # noqa: FBT001  # click calls by name
+    debug: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     state: str | None,
 ) -> None:
@@ -118,13 +121,13 @@ def logs(
         if follow:
             from autokestra.cli.following import follow as follow_log  # noqa: PLC0415
 
-            follow_log(store, row.id, task=task, as_json=as_json)
+            follow_log(store, row.id, task=task, as_json=as_json, debug=debug)
             return
         lines = store.log_lines(row.id, task=task)
     if as_json:
         console.out_json([line_object(line) for line in lines])
         return
-    for line in lines:
+    for line in lines if debug else [line for line in lines if not line.is_debug]:
         console.out(f"[{line.task_id}] {shown(line.message)}")
 
 
@@ -132,6 +135,8 @@ def logs(
 @click.argument("id_", metavar="ID")
 @click.option("--from", "from_task", metavar="TASK", help="Run this task and all that needs it again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@plugins_option
+@click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
 @store_option
@@ -140,7 +145,9 @@ def resume(
     id_: str,
     from_task: str | None,
     max_parallel: int | None,
-    as_json: bool,  # noqa: FBT001  # click calls by name
+    plugins: Sequence[str],
+    require_isolation: bool,  # noqa: FBT001  # click calls by name
+    as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     store: str | None,
     state: str | None,
@@ -152,13 +159,15 @@ def resume(
     """
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
+    from autokestra.workflow.model import Workflow  # noqa: PLC0415
 
-    app = App(store=store, state=state, notify=say)
+    app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
     with _found(state) as executions:
         row = executions.execution(id_)
     if row.state == "SUCCESS" and from_task is None:
         console.notice(f"execution '{row.id}' is done: there is nothing to resume")
         return 0
+    app.check_isolation(Workflow.model_validate_json(row.workflow))
     with (
         app.engine(
             max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)

@@ -15,7 +15,7 @@ POLL_SECONDS: Final = 0.2
 SHARE: Final = 10  # at most a tenth of the time goes into looking, however many attempts there are
 
 
-def follow(store: "ExecutionStore", execution: str, *, task: str | None, as_json: bool) -> None:
+def follow(store: "ExecutionStore", execution: str, *, task: str | None, as_json: bool, debug: bool) -> None:
     """Print the log and what is added to it, until the execution has ended or nobody is at work on it."""
     seen: dict[tuple[str, int], int] = {}
     while True:
@@ -23,7 +23,8 @@ def follow(store: "ExecutionStore", execution: str, *, task: str | None, as_json
         row = store.execution(execution)  # first: what is written before its end is then seen in this look
         lines, _ = store.lines_after(seen, execution)
         for line in lines:
-            if task is None or line.task_id == task or line.task_id.startswith(f"{task}["):
+            wanted = task is None or line.task_id == task or line.task_id.startswith(f"{task}[")
+            if wanted and (debug or as_json or not line.is_debug):
                 _print(line, as_json=as_json)
         if lines:
             console.flush()  # now, also into a pipe: whoever follows does not want to wait for a full buffer

@@ -178,6 +178,11 @@ class LogLine:
     level: str
     message: str
 
+    @property
+    def is_debug(self) -> bool:
+        """Whether only those who look for a fault want to see it."""
+        return self.stream == "system" and self.level == "debug"
+
 
 def execution_id(now: int) -> str:
     """Return a new id: 16 characters of base32 that sort by time; `now` in microseconds."""

@@ -12,10 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from pydantic import JsonValue
+
 from autokestra.actions.child import child_environment
+from autokestra.actions.isolation import IsolationPolicy
+from autokestra.actions.nested import Caller
 from autokestra.actions.protocol import Action, ActionContext, ActionError, Cancellation
 from autokestra.errors import AutokestraError
 from autokestra.executions.records import AttemptState, Lease, LogLine, StoredOutput
@@ -23,7 +28,7 @@ from autokestra.worker.context import template_context
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.outputs import OutputError, OutputVault, to_json
-from autokestra.worker.tasklog import IdleWatch, TaskLog
+from autokestra.worker.tasklog import MAX_LOG_BYTES, IdleWatch, TaskLog
 from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, resolve_templates
 
 ELSEWHERE: Final = "ELSEWHERE"  # the answer when the attempt is not, or no longer, this worker's
@@ -55,6 +60,9 @@ class AttemptRows(Protocol):
         ...
 
 
+RunNested = Callable[[Path, Mapping[str, JsonValue], ActionContext, Caller], JsonValue]
+
+
 class LogSink(Protocol):
     """Where masked lines go."""
 
@@ -77,10 +85,14 @@ class _Ending:
 
 
 class ExecutionMaskers:
-    """One masker for each execution, made when it is first asked for and cleared when the execution is over."""
+    """One masker for each execution, made when it is first asked for and cleared when the execution is over.
 
-    def __init__(self, make: Callable[[], SecretMasker] = SecretMasker) -> None:
+    With `clears` false it is not cleared: it belongs to somebody else.
+    """
+
+    def __init__(self, make: Callable[[], SecretMasker] = SecretMasker, *, clears: bool = True) -> None:
         self._make = make
+        self._clears = clears
         self._lock = threading.Lock()
         self._maskers: dict[str, SecretMasker] = {}
         self._used: dict[str, dict[str, str]] = {}
@@ -121,7 +133,7 @@ class ExecutionMaskers:
             self._used.pop(execution, None)
             self._masked.pop(execution, None)
             masker = self._maskers.pop(execution, None)
-        if masker is not None:
+        if masker is not None and self._clears:
             masker.clear()
 
 
@@ -129,7 +141,8 @@ class WorkflowTaskExecutor:
     """Runs attempts. One object serves all threads of a worker process.
 
     `environ` is the environment from which children inherit the basic variables and what `passEnv` lists;
-    `clock` gives microseconds UTC.
+    `clock` gives microseconds UTC. `isolation` decides under which level a task's children run,
+    `nested` runs a workflow as a part of a task.
     """
 
     def __init__(
@@ -144,7 +157,11 @@ class WorkflowTaskExecutor:
         running: RunningAttempts,
         environ: Mapping[str, str],
         clock: Callable[[], int],
+        isolation: IsolationPolicy | None = None,
+        nested: RunNested | None = None,
     ) -> None:
+        self._nested = nested
+        self._isolation = isolation or IsolationPolicy()
         self._resolver = resolver
         self._actions = actions
         self._rows = rows
@@ -175,6 +192,7 @@ class WorkflowTaskExecutor:
             task_id=job.task_id,
             attempt=job.attempt,
             clock=self._clock,
+            limit=job.max_output or MAX_LOG_BYTES,
         )
         with self._running.over(key) as cancelled:
             with self._idle.over(log):
@@ -254,8 +272,29 @@ class WorkflowTaskExecutor:
             task_id=job.task_id,
             execution_id=job.execution_id,
             attempt=job.attempt,
+            isolation=self._isolation.of(job.isolation),
+            limits=job.limits,
+            run_workflow=self._nested and partial(self._run_nested, job, own),
         )
         return _Ending(state=AttemptState.SUCCESS, result=to_json(action.run(model, context)))
+
+    def _run_nested(
+        self,
+        job: Envelope,
+        own: SecretMasker,
+        path: Path,
+        inputs: Mapping[str, JsonValue],
+        context: ActionContext,
+    ) -> JsonValue:
+        assert self._nested is not None
+        caller = Caller(
+            workflow_id=job.workflow_id,
+            secrets=job.secrets,
+            pass_env=job.pass_env,
+            isolation=job.isolation,
+            masker=own,
+        )
+        return self._nested(path, inputs, context, caller)
 
     def _kept(self, job: Envelope, ending: _Ending) -> StoredOutput | None:
         """Keep the output of a success for other tasks; of a failure it is only shown."""

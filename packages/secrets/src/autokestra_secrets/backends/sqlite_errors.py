@@ -48,6 +48,14 @@ def locked(path: str, timeout: float) -> StoreUnavailableError:
     )
 
 
+def kept_busy(path: str, seconds: float) -> StoreUnavailableError:
+    """Return the error that says that other processes write all the time, and we never had our turn."""
+    return StoreUnavailableError(
+        f"other processes have kept the secret store {path} busy with writing for {seconds:.0f} s",
+        hint=f"see who has it open: fuser -v {shell_word(path)}",
+    )
+
+
 def refused(path: str, verb: str) -> PermissionRefusedError:
     """Return the error that says that the system does not let us read, write, open or create the file."""
     directory = os.path.dirname(path)
