@@ -4,16 +4,16 @@ Every method is one transaction and may be called from any thread. What comes in
 Statements stand in `sql/`; no SQL is built here. How a transaction is made is the matter of `sqlite` and `postgres`.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
-from autokestra.errors import ExecutionNotFoundError, StateFormatError, StateUnavailableError
+from autokestra.errors import ExecutionNotFoundError, StateUnavailableError
 from autokestra.executions.logs import LogWriter
 from autokestra.executions.plan import Change, Start
+from autokestra.executions.reading import read_attempt, read_execution, row_is, row_key, to_json
 from autokestra.executions.records import (
     Attempt,
     AttemptKey,
@@ -95,7 +95,7 @@ class ExecutionStore:
                 workflow=execution.workflow,
                 workflow_path=execution.workflow_path,
                 workflow_sha256=execution.workflow_sha256,
-                inputs=_to_json(execution.inputs),
+                inputs=to_json(execution.inputs),
                 created_at=execution.created_at,
                 lease_owner=execution.lease.owner if execution.lease else None,
                 lease_until=execution.lease.until if execution.lease else None,
@@ -164,8 +164,8 @@ class ExecutionStore:
                 reason=reason,
                 message=message,
                 now=now,
-                secrets_used=_to_json(secrets_used or {}),
-                masked=_to_json(masked or {}),
+                secrets_used=to_json(secrets_used or {}),
+                masked=to_json(masked or {}),
             )
             if ended:
                 self._sql.close_items(db, id=execution, now=now)
@@ -236,7 +236,7 @@ class ExecutionStore:
         return [self._execution(row) for row in rows]
 
     def _execution(self, row: Any) -> Execution:
-        found = _execution(row)
+        found = read_execution(row)
         orphan = not found.state.ended and (found.lease is None or self.leases.is_dead(found.lease))
         return replace(found, orphan=True) if orphan else found
 
@@ -322,7 +322,7 @@ class ExecutionStore:
         row = {"execution_id": execution, "task_id": task, "number": number}
         return self._rows.write_one(
             lambda db: int(self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)),
-            lambda db: _is(self._sql.select_attempt(db, **row), owner=lease.owner, claimed_at=now),
+            lambda db: row_is(self._sql.select_attempt(db, **row), owner=lease.owner, claimed_at=now),
             durable=self._rows.claims_wait,
         )
 
@@ -331,14 +331,15 @@ class ExecutionStore:
 
         def renewed(db: Any) -> set[AttemptKey]:
             self._sql.renew_attempts(db, owner=lease.owner, until=lease.until)
-            return {_key(row) for row in self._sql.select_attempts_of_owner(db, owner=lease.owner)}
+            return {row_key(row) for row in self._sql.select_attempts_of_owner(db, owner=lease.owner)}
 
         return self._rows.write(renewed, durable=False)
 
     def cancelled_attempts(self, owner: str) -> set[AttemptKey]:
         """Return the attempts that `owner` runs and somebody has asked to stop."""
         return {
-            _key(row) for row in self._rows.read(lambda db: list(self._sql.select_cancelled_of_owner(db, owner=owner)))
+            row_key(row)
+            for row in self._rows.read(lambda db: list(self._sql.select_cancelled_of_owner(db, owner=owner)))
         }
 
     def lose(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
@@ -346,7 +347,7 @@ class ExecutionStore:
         row = {"execution_id": execution, "task_id": task, "number": number}
         return self._rows.write_one(
             lambda db: int(self._sql.lose_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)),
-            lambda db: _is(self._sql.select_attempt(db, **row), state="LOST", finished_at=now),
+            lambda db: row_is(self._sql.select_attempt(db, **row), state="LOST", finished_at=now),
         )
 
     def end_attempt(
@@ -383,7 +384,7 @@ class ExecutionStore:
         key = {"execution_id": execution, "task_id": task, "number": number}
         return self._rows.write_one(
             lambda db: int(self._sql.end_attempt(db, **row)),
-            lambda db: _is(self._sql.select_attempt(db, **key), owner=owner, state=state.value, finished_at=now),
+            lambda db: row_is(self._sql.select_attempt(db, **key), owner=owner, state=state.value, finished_at=now),
         )
 
     def attempt(self, execution: str, task: str, number: int) -> Attempt:
@@ -393,12 +394,12 @@ class ExecutionStore:
         )
         if row is None:
             raise ExecutionNotFoundError(f"no attempt '{execution}/{task}/{number}'")
-        return _attempt(row)
+        return read_attempt(row)
 
     def attempts(self, execution: str) -> list[Attempt]:
         """Return all attempts of an execution, by task and number."""
         rows = self._rows.read(lambda db: list(self._sql.select_attempts(db, execution_id=execution)))
-        return [_attempt(row) for row in rows]
+        return [read_attempt(row) for row in rows]
 
     def output(self, execution: str, task: str) -> tuple[int, StoredOutput] | None:
         """Return the number and the stored output of the task's successful attempt; None when there is none."""
@@ -474,36 +475,3 @@ class ExecutionStore:
         """Return the log of an execution, or of one of its tasks, in order."""
         rows = self._rows.read(lambda db: list(self._sql.select_log_lines(db, execution_id=execution, task_id=task)))
         return [LogLine(**dict(row)) for row in rows]
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _execution(row: Any) -> Execution:
-    fields = cast("dict[str, Any]", dict(row))
-    owner, until = fields.pop("lease_owner"), fields.pop("lease_until")
-    try:
-        for name in ("inputs", "secrets_used", "masked"):
-            fields[name] = json.loads(fields[name])
-    except ValueError:
-        raise StateFormatError(
-            f"the row of execution '{fields['id']}' is damaged", hint="use another state database: --state FILE"
-        ) from None
-    fields["state"] = ExecutionState(fields["state"])
-    return Execution(**fields, lease=None if owner is None else Lease(owner=owner, until=until))
-
-
-def _is(row: Any, **expected: object) -> bool:
-    return row is not None and all(row[name] == value for name, value in expected.items())
-
-
-def _key(row: Any) -> AttemptKey:
-    return row["execution_id"], row["task_id"], row["number"]
-
-
-def _attempt(row: Any) -> Attempt:
-    fields = cast("dict[str, Any]", dict(row))
-    shown = StoredOutput(sealed=fields.pop("shown_sealed"), clear=fields.pop("shown_clear"))
-    fields["state"] = AttemptState(fields["state"])
-    return Attempt(**fields, shown=shown)
