@@ -1,5 +1,6 @@
 """The installed `workflow` command, run as a user runs it: in a fresh home, with an environment of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -169,6 +170,15 @@ def unprivileged() -> Iterator[Workflow]:
             if workflow("--version").returncode:
                 pytest.skip("the interpreter of these tests can be read by root only")
         yield workflow
+
+
+@pytest.fixture
+def hidden(unprivileged: Workflow) -> Workflow:
+    """The command as somebody whose tasks can be isolated here."""
+    checks = {check["name"]: check for check in json.loads(unprivileged("doctor", "--json").stdout)}
+    if checks["isolation"]["status"] == "warn":
+        pytest.skip(checks["isolation"]["message"])
+    return unprivileged
 
 
 class Terminal(pexpect.spawn):  # type: ignore[misc]  # generic in its stubs only

@@ -47,14 +47,6 @@ def outcome(events):
     return [(event["state"], event["message"]) for event in events if event["event"] == "task"][-1]
 
 
-@pytest.fixture
-def hidden(unprivileged):
-    """The command as somebody for whom isolation works here."""
-    if "isolation: hidden" not in said(run(unprivileged, task(":")), "debug"):
-        pytest.skip("user namespaces do not work on this machine")
-    return unprivileged
-
-
 def test_the_level_is_a_debug_line_of_the_log_and_not_shown(hidden):
     done = hidden("run", write(hidden, "{id: a, tasks: [{id: t, type: core/shell.run, inputs: {script: echo hi}}]}"))
     assert "[t] hi" in done.stdout

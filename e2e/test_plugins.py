@@ -145,6 +145,29 @@ def test_what_is_not_there_is_said(workflow):
     assert "no 'no-such-program' on the PATH" == message(events)
 
 
+def test_an_action_that_nobody_offers_comes_with_the_way_to_it(workflow):
+    path = flow(workflow, "acme/tool.do")
+    done = workflow("validate", path)
+    assert 3 == done.returncode
+    assert "unknown action 'acme/tool.do'" in done.stderr
+    assert (
+        "no plugin offers it; name the folder of one with --plugins DIR, and see: workflow plugin list" in done.stderr
+    )
+    folder = plugin(workflow.user / "plugins/tool", "echo 1")
+    done = workflow("validate", flow(workflow, "acme/tool.dp"), "--plugins", folder)
+    assert "did you mean 'acme/tool.do'?" in done.stderr
+
+
+def test_an_execution_whose_plugin_has_gone_fails_in_words_and_goes_on_with_it(workflow):
+    folder = plugin(workflow.user / "tool", "[ -e go ] || exit 3; echo 1")
+    run(workflow, flow(workflow, "acme/tool.do"), "--plugins", folder, code=1)
+    (workflow.user / "go").touch()
+    done = workflow("execution", "resume", "latest")
+    assert 1 == done.returncode
+    assert "there is no action 'acme/tool.do' any more; name the folder of its plugin with --plugins DIR" in done.stdout
+    assert 0 == workflow("execution", "resume", "latest", "--plugins", folder).returncode
+
+
 def test_show_tells_what_an_action_takes(workflow):
     shown = workflow.ok("plugin", "show", "core/shell.run")
     assert "script" in shown
@@ -180,7 +203,7 @@ def test_those_who_use_core_alone_do_not_pay_for_plugins(workflow):
 MODULE = '''
 import os, sys
 from typing import Literal
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from autokestra.plugins import Context
 
 open(os.environ.get("HOME", "/") + "/imported-by", "a").write(" ".join(sys.orig_argv) + "\\n")
@@ -190,6 +213,14 @@ class Inputs(BaseModel):
     name: str = Field(description="whom")
     size: Literal["s", "m"] = "s"
     mode: str = "plain"
+
+    @field_validator("mode")
+    @classmethod
+    def known(cls, mode: str) -> str:
+        """A check that no JSON schema can carry."""
+        if mode == "refused":
+            raise ValueError("not like this")
+        return mode
 
 
 class Output(BaseModel):
@@ -267,6 +298,15 @@ def test_its_inputs_are_checked_without_a_run(workflow, with_plugin):
     done = with_plugin("validate", flow(workflow, "acme/mail.greet", {"size": "xl", "nam": 1}), code=3)
     assert "'name' is missing" in done.stderr
     assert "expected one of 's', 'm', got 'xl'" in done.stderr
+
+
+def test_its_inputs_are_checked_by_its_own_model_when_they_are_resolved(workflow, with_plugin):
+    path = flow(workflow, "acme/mail.greet", {"name": "A", "size": "{{ vars.size }}"}, vars={"size": "xl"})
+    with_plugin("validate", path)
+    done = with_plugin("run", path, code=1)
+    assert "inputs do not fit acme/mail.greet: size: Input should be 's' or 'm'" in done.stdout
+    path = flow(workflow, "acme/mail.greet", {"name": "A", "mode": "{{ vars.mode }}"}, vars={"mode": "refused"})
+    assert "mode: Value error, not like this" in with_plugin("run", path, code=1).stdout
 
 
 @pytest.mark.parametrize(

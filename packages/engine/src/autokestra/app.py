@@ -5,38 +5,32 @@ no secrets store, and a workflow without secrets needs no key.
 """
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from pydantic import JsonValue
 
 from autokestra.actions.isolation import Isolation, IsolationPolicy
-from autokestra.actions.nested import MAX_DEPTH, Caller, refuse_wider
 from autokestra.actions.plugin import Actions, Catalog, plugin_folders
-from autokestra.actions.protocol import ActionContext, ActionError, Level
-from autokestra.actions.simple import check_time
-from autokestra.engine import WorkflowEngine
-from autokestra.errors import StateUnavailableError, UsageError
+from autokestra.actions.protocol import ActionContext
+from autokestra.engine import Worker, WorkflowEngine
+from autokestra.errors import StateUnavailableError
 from autokestra.executions.clock import SteadyClock
-from autokestra.executions.events import Event, ExecutionStarted, Observer, TaskChanged
+from autokestra.executions.events import Observer
 from autokestra.executions.lease import this_process
 from autokestra.executions.logs import LogWriter
-from autokestra.executions.records import ExecutionState, LogLine
+from autokestra.executions.records import LogLine
 from autokestra.executions.store import ExecutionStore
-from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
+from autokestra.worker.executor import WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
+from autokestra.worker.maskers import ExecutionMaskers
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import LocalPool
-from autokestra.workflow.arguments import checked_arguments
-from autokestra.workflow.loader import load_workflow
 from autokestra.workflow.model import Workflow
-from autokestra.workflow.problems import WorkflowInvalidError
 from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,
@@ -51,9 +45,11 @@ from autokestra_secrets import (
     placeholder_from,
 )
 
+if TYPE_CHECKING:
+    from autokestra.actions.nested import Caller
+
 STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
 STATE_FILE: Final = "state.db"
-NOTICE_SECONDS: Final = 0.1  # how late a workflow within a task notices that the task is cancelled
 KEY_FILE_VARIABLE: Final = "AUTOKESTRA_SECRET_KEY_FILE"
 
 now: Final = SteadyClock()  # microseconds since 1970 in UTC, as all rows of this process count it
@@ -176,11 +172,18 @@ class App:
                 max_parallel=max_parallel,
             )
             maskers = ExecutionMaskers(partial(SecretMasker, placeholder=placeholder_from(shared.environ)))
-            yield self._wire(shared, stack, observer=observer, maskers=maskers, depth=0)[0]
+            yield self._wire(shared, stack, observer=observer, maskers=maskers)[0]
 
     def _wire(
-        self, shared: "_Shared", stack: ExitStack, *, observer: Observer, maskers: ExecutionMaskers, depth: int
-    ) -> tuple[WorkflowEngine, "_KeepingWorker"]:
+        self,
+        shared: "_Shared",
+        stack: ExitStack,
+        *,
+        observer: Observer,
+        maskers: ExecutionMaskers,
+        ancestors: tuple[str, ...] = (),
+    ) -> tuple[WorkflowEngine, Worker]:
+        """Return an engine and its worker; `ancestors` are the workflows that it runs within."""
         worker = WorkflowTaskExecutor(
             self.resolver(shared.secrets),
             actions=self.actions,
@@ -192,15 +195,14 @@ class App:
             environ=shared.environ,
             clock=now,
             isolation=self.isolation(shared.secrets.location),
-            nested=partial(self._run_nested, shared, depth),
+            nested=partial(self._run_nested, shared, ancestors),
         )
         pool = LocalPool(worker.execute, max_workers=shared.max_parallel)
         stack.callback(pool.close)
-        keeping = _KeepingWorker(worker, shared, is_nested=depth > 0)
         engine = WorkflowEngine(
             store=shared.executions,
             pool=pool,
-            worker=keeping,
+            worker=_lasting(worker) if ancestors else worker,
             resolver=self.resolver(shared.secrets),
             maskers=maskers,
             outputs=shared.outputs,
@@ -212,36 +214,39 @@ class App:
             environ=shared.environ,
             notify=self._notify or (lambda _: None),
         )
-        return engine, keeping
+        return engine, worker
 
     def _run_nested(
         self,
         shared: "_Shared",
-        depth: int,
+        ancestors: tuple[str, ...],
         path: Path,
         inputs: Mapping[str, JsonValue],
         context: ActionContext,
-        caller: Caller,
+        caller: "Caller",
     ) -> JsonValue:
         """Run a workflow file as an execution of its own, for a task that waits for it."""
-        if depth >= MAX_DEPTH:
-            raise ActionError(f"more than {MAX_DEPTH} workflows run within each other", reason="bad-input")
-        try:
-            loaded = load_workflow(path, catalog=Catalog(self.actions))
-            refuse_wider(loaded.workflow, caller, inputs)
-            arguments = checked_arguments(loaded.workflow.inputs, inputs)
-        except (WorkflowInvalidError, UsageError) as error:
-            raise ActionError(f"cannot run '{path.name}': {error.message}", reason="bad-input") from None
-        maskers = ExecutionMaskers(lambda: caller.masker, clears=False)
+        from autokestra.engine.nested import run_nested  # noqa: PLC0415  # few tasks run workflows
+        from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
+
+        lineage = (*ancestors, caller.workflow_id)
         with ExitStack() as stack:
-            engine, keeping = self._wire(shared, stack, observer=_Relay(context), maskers=maskers, depth=depth + 1)
-            stack.enter_context(_stopped_with(context, engine))
-            row = engine.run(loaded, arguments)
-        check_time(context)
-        if row.state is not ExecutionState.SUCCESS:
-            why = f": {row.message}" if row.message else ""
-            raise ActionError(f"workflow '{row.workflow_id}' ({row.id}) did not succeed{why}", reason="sub-workflow")
-        return {"execution": row.id, "tasks": {task: {"output": value} for task, value in keeping.kept.items()}}
+
+            def build(observer: Observer) -> tuple[WorkflowEngine, Worker]:
+                maskers = ExecutionMaskers(borrowed=caller.masker)
+                return self._wire(shared, stack, observer=observer, maskers=maskers, ancestors=lineage)
+
+            return run_nested(
+                path,
+                inputs,
+                context,
+                caller,
+                ancestors=lineage,
+                load=lambda file: load_workflow(file, catalog=Catalog(self.actions)),
+                build=build,
+                store=shared.executions,
+                outputs=shared.outputs,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,64 +262,10 @@ class _Shared:
     max_parallel: int
 
 
-class _KeepingWorker:
-    """The engine's view of its worker; of a workflow within a task it reads the outputs before they are forgotten."""
+def _lasting(worker: Worker) -> Worker:
+    from autokestra.engine.nested import LastingWorker  # noqa: PLC0415  # few tasks run workflows
 
-    def __init__(self, worker: WorkflowTaskExecutor, shared: _Shared, *, is_nested: bool) -> None:
-        self._is_nested = is_nested
-        self._worker = worker
-        self._shared = shared
-        self.kept: dict[str, Any] = {}
-
-    def cancel(self, execution: str, task: str, number: int) -> None:
-        self._worker.cancel(execution, task, number)
-
-    def forget(self, execution: str) -> None:
-        if self._is_nested:
-            for run in self._shared.executions.task_runs(execution):
-                if run.parent is None:
-                    self.kept[run.task_id] = self._shared.outputs.read(execution, run.task_id)
-        self._worker.forget(execution)
-
-
-class _Relay:
-    """The log of a workflow within a task is part of the task's log; its own rows have it as well."""
-
-    def __init__(self, context: ActionContext) -> None:
-        self._context = context
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case ExecutionStarted():
-                self._context.output.message(f"execution {event.execution_id} of workflow '{event.workflow_id}'")
-            case LogLine():
-                level = cast(Level, event.level)
-                self._context.output.message(f"[{event.task_id}] {event.message}", level)
-            case TaskChanged() if event.state.ended:
-                why = f" ({event.reason})" if event.reason else ""
-                self._context.output.message(f"[{event.task_id}] {event.state.value}{why}")
-            case _:
-                return
-
-
-@contextmanager
-def _stopped_with(context: ActionContext, engine: WorkflowEngine) -> Iterator[None]:
-    """Stop what `engine` runs when the task that waits for it is cancelled or out of time."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(NOTICE_SECONDS):
-            if context.cancelled.is_set() or (context.deadline is not None and time.monotonic() >= context.deadline):
-                engine.stop("stopped")
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
+    return LastingWorker(worker)
 
 
 class _ObservedLog:

@@ -17,8 +17,9 @@ from autokestra.app import now
 from autokestra.engine import WorkflowEngine
 from autokestra.executions.cancel import cancel
 from autokestra.executions.store import ExecutionStore
-from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
+from autokestra.worker.executor import WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
+from autokestra.worker.maskers import ExecutionMaskers
 from autokestra.worker.outputs import OutputVault
 from autokestra.workflow.loader import load_workflow
 from autokestra_secrets import SecretResolver

@@ -56,6 +56,7 @@ class KeySlots:
         with self._session.using() as backend, backend.snapshot():
             header, slots = self._session.header(), backend.slots()
         if header is None:
+            self._session.watch()
             return []
         key = self._at_hand()
         return [_shown(slot, current=None if key is None else _opens(slot, key, header)) for slot in slots]

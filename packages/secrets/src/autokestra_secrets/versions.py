@@ -84,7 +84,7 @@ def move_versions(writing: Writing, source: SecretName, target: SecretName, *, l
     rows = backend.versions(source)
     expected = written(backend.journal(source)).get(source, {})
     # What was dropped or put back from an older copy must not become genuine by being sealed again.
-    if expected != {row.version: row.auth_tag for row in rows}:
+    if sorted(expected.items()) != [(row.version, row.auth_tag) for row in rows]:
         genuine(source, *backend.current(source))  # says it better when it is the current version
         raise DamagedError(f"the history of secret '{source}' is not what was written", hint=VERIFY_HINT)
     for row in rows:

@@ -17,6 +17,7 @@ from autokestra_secrets import (
     StoreUnavailableError,
 )
 from autokestra_secrets.backends.sqlite import SQLiteBackend
+from autokestra_secrets.backends.sqlite_lock import take_write_lock
 from autokestra_secrets.testing import fixed_keys
 
 HOLD = """
@@ -104,6 +105,20 @@ def test_a_full_disk_changes_nothing(small_disk, change):
     assert {"store.db"} == set(os.listdir(small_disk))
 
 
+def test_a_full_disk_is_said_to_whoever_reads(small_disk):
+    """A reader needs room for what SQLite shares between processes."""
+    path = filled(small_disk / "store.db")
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    with open_store(path) as store, pytest.raises(StoreUnavailableError, match="no space left") as caught:
+        store.get("A")
+    assert caught.value.hint.startswith("free some space: df -h")
+    (small_disk / "filler").unlink()
+    with open_store(path) as store:
+        assert "value 4 of A" == store.get("A").reveal()[:12]
+
+
 def test_a_read_only_file_system_is_read_and_not_written_to(small_disk):
     path = filled(small_disk / "store.db")
     if subprocess.run(["mount", "-o", "remount,ro", small_disk], capture_output=True, check=False).returncode:
@@ -182,6 +197,36 @@ def test_writers_who_never_let_us_in_are_said_to_do_so(tmp_path):
     holder.kill()
     holder.communicate()
     assert "busy with writing for" in said[-1]
+
+
+def test_a_lock_that_cannot_be_had_for_another_reason_is_not_waited_for(tmp_path):
+    connection = sqlite3.connect(filled(tmp_path / "store.db"), isolation_level=None)
+    connection.execute("BEGIN")
+    with pytest.raises(SecretsError, match="within a transaction"):
+        take_write_lock(connection, path=str(tmp_path / "store.db"), timeout=600)
+    connection.close()
+
+
+def test_a_store_that_somebody_keeps_for_himself_cannot_even_be_read(tmp_path):
+    path = filled(tmp_path / "store.db")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    with open_store(path, timeout=0.1) as store, pytest.raises(StoreUnavailableError, match=r"locked by .* for 0.1 s"):
+        store.get("A")
+    holder.close()
+    with open_store(path, timeout=0.1) as store:
+        assert "value 4 of A" == store.get("A").reveal()[:12]
+
+
+def test_a_new_data_key_for_more_rows_than_are_written_at_once(tmp_path):
+    values = {f"N{number}": f"value {number}" for number in range(1100)}
+    with open_store(tmp_path / "store.db") as store:
+        store.set_many(values)
+        assert 1100 == store.keys.reencrypt()
+        assert {name: SecretValue(value) for name, value in values.items()} == store.get_many(values)
+        report = store.verify()
+        assert (True, 1100, 1101 + 2 + 1100) == (report.ok, report.secrets, report.generation)
 
 
 def test_a_clock_that_goes_back_or_stands_still_does_no_harm(tmp_path):

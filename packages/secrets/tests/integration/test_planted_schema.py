@@ -84,6 +84,23 @@ def test_tables_and_indexes_beside_ours_are_only_data(path):
         assert ("second value", True) == (store.get("A").reveal(), store.verify().ok)
 
 
+@pytest.mark.parametrize("use", [lambda store: store.keys.reencrypt(), lambda store: store.rename("A", "C")])
+def test_rows_that_stand_twice_in_a_table_without_its_key_are_not_sealed_again(path, use):
+    plant(
+        path,
+        """
+        CREATE TABLE loose AS SELECT * FROM secrets;
+        DROP TABLE secrets;
+        ALTER TABLE loose RENAME TO secrets;
+        INSERT INTO secrets SELECT * FROM secrets
+        """,
+    )
+    with open_store(path) as store:
+        with pytest.raises(DamagedError, match="not what was written"):
+            use(store)
+        assert {"A", "B"} == {problem.name for problem in store.verify().problems}
+
+
 @pytest.mark.parametrize("time", [2**62, 2**53 + 1, -(2**53) - 1, -(2**63)])
 @pytest.mark.parametrize("column", ["created_at", "updated_at"])
 def test_a_time_that_no_clock_shows_is_damage_and_not_a_crash(path, column, time):

@@ -133,6 +133,15 @@ def test_maskability(value, min_length, reason):
     assert maskability(value, min_length=min_length) == reason
 
 
+def test_a_child_that_shares_tells_its_parent_and_so_the_other_children():
+    parent = SecretMasker()
+    child, other = parent.child(shares=True), parent.child()
+    child.add("minted-by-a-child", "M")
+    child.child(shares=True).add("minted-by-a-grandchild")
+    for masker in (parent, child, other):
+        assert masker.mask("minted-by-a-child minted-by-a-grandchild") == "***SECRET*** ***SECRET***"
+
+
 def test_a_child_sees_its_parents_values_also_later_ones_and_keeps_its_own():
     parent = SecretMasker(placeholder="<{name}>")
     child = parent.child()

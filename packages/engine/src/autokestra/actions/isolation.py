@@ -21,6 +21,12 @@ from autokestra.errors import IsolationRefusedError
 
 Level = Literal["none", "hidden"]
 
+# Why there is no isolation here.
+NOT_LINUX: Final = "only Linux has it"
+ROOT: Final = "root can undo it"
+NOT_INSTALLED: Final = "bubblewrap is not installed"
+NOT_ALLOWED: Final = "user namespaces do not work here"
+
 MAX_VARIABLE_BYTES: Final = 128 << 10  # MAX_ARG_STRLEN of linux/binfmts.h: `NAME=VALUE` and its NUL byte
 
 # What a set-uid program says when it finds itself without its powers: sudo, su and doas, mount, fusermount.
@@ -181,14 +187,14 @@ _FINDING: Final = threading.Lock()  # two tasks may start first; a cache alone w
 @cache
 def _find_bubblewrap() -> tuple[str | None, str | None]:
     if sys.platform != "linux":
-        return None, "only Linux has it"
+        return None, NOT_LINUX
     if os.geteuid() == 0:
-        return None, "root can undo it"
-    reason = "bubblewrap is not installed"
+        return None, ROOT
+    reason = NOT_INSTALLED
     for candidate in _candidates():
         if _works(candidate):
             return candidate, None
-        reason = "user namespaces do not work here"
+        reason = NOT_ALLOWED
     return None, reason
 
 

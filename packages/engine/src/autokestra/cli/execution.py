@@ -74,6 +74,8 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
     _suggest_resume([row])
     console.out(f"created {local_time(row.created_at)}, took {_took(row.started_at, row.finished_at) or 'no end yet'}")
     console.out(f"from {console.visible(row.workflow_path)} (sha256 {row.workflow_sha256[:12]})")
+    if row.caller:
+        console.out(f"a part of task '{row.caller.task}' of execution {row.caller.execution}")
     console.out("")
     last = {attempt.task_id: attempt for attempt in attempts}  # sorted by number: the last one stays
     cells = [
@@ -252,7 +254,7 @@ def _cells(row: "Execution") -> Sequence[str]:
 
 def _suggest_resume(rows: "Sequence[Execution]") -> None:
     for row in rows:
-        if row.orphan:
+        if row.orphan and row.caller is None:  # what is a part of a task goes on with that
             console.notice(f"go on with it: workflow execution resume {row.id}")
 
 
@@ -289,6 +291,7 @@ def _execution_object(row: "Execution") -> dict[str, object]:
         "inputs": dict(row.inputs),
         "secrets": dict(row.secrets_used),
         "masked": row.masked,
+        "caller": None if row.caller is None else {"execution": row.caller.execution, "task": row.caller.task},
     }
 
 

@@ -12,6 +12,7 @@ from autokestra.executions.records import (
     ExecutionState,
     Lease,
     StoredOutput,
+    TaskOf,
 )
 
 
@@ -24,6 +25,7 @@ def read_execution(row: Any) -> Execution:
     """Return an execution from its row. Raises StateFormatError when the row is damaged."""
     fields = cast("dict[str, Any]", dict(row))
     owner, until = fields.pop("lease_owner"), fields.pop("lease_until")
+    caller, task = fields.pop("caller_execution"), fields.pop("caller_task")
     try:
         for name in ("inputs", "secrets_used", "masked"):
             fields[name] = json.loads(fields[name])
@@ -32,7 +34,11 @@ def read_execution(row: Any) -> Execution:
             f"the row of execution '{fields['id']}' is damaged", hint="use another state database: --state FILE"
         ) from None
     fields["state"] = ExecutionState(fields["state"])
-    return Execution(**fields, lease=None if owner is None else Lease(owner=owner, until=until))
+    return Execution(
+        **fields,
+        lease=None if owner is None else Lease(owner=owner, until=until),
+        caller=None if caller is None else TaskOf(execution=caller, task=task),
+    )
 
 
 def row_is(row: Any, **expected: object) -> bool:

@@ -77,6 +77,14 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOf:
+    """A task of an execution, or an item of one: the caller of a workflow that runs within it."""
+
+    execution: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """One run of a workflow: an immutable copy of the document and its inputs, and how it went."""
 
@@ -95,6 +103,7 @@ class Execution:
     lease: Lease | None
     secrets_used: Mapping[str, str] = field(default_factory=dict)  # name -> store | environment
     masked: Masked = field(default_factory=dict)
+    caller: TaskOf | None = None  # the task as a part of which it runs
     orphan: bool = field(default=False, compare=False)  # not ended, and nobody was at work on it when it was read
 
 

@@ -25,6 +25,7 @@ from autokestra.executions.records import (
     LogLine,
     Masked,
     StoredOutput,
+    TaskOf,
     TaskRun,
     TaskState,
 )
@@ -99,6 +100,8 @@ class ExecutionStore:
                 created_at=execution.created_at,
                 lease_owner=execution.lease.owner if execution.lease else None,
                 lease_until=execution.lease.until if execution.lease else None,
+                caller_execution=execution.caller.execution if execution.caller else None,
+                caller_task=execution.caller.task if execution.caller else None,
             )
             rows = [
                 {"execution_id": execution.id, "task_id": task, "position": position}
@@ -229,6 +232,12 @@ class ExecutionStore:
         if row is None:
             raise ExecutionNotFoundError(f"no execution '{execution}'", hint="list them with: workflow execution list")
         return self._execution(row)
+
+    def latest_of(self, task: TaskOf) -> Execution | None:
+        """Return the execution that `task` began last."""
+        ids = {"caller_execution": task.execution, "caller_task": task.task}
+        row = self._rows.read(lambda db: self._sql.select_latest_of_task(db, **ids))
+        return None if row is None else self._execution(row)
 
     def executions(self, *, most: int = 1000) -> list[Execution]:
         """Return the newest executions first, at most `most`."""

@@ -24,7 +24,8 @@ def explain(error: sqlite3.Error, *, path: str, timeout: float) -> SecretsError:
         return refused(path, "write")
     if code == sqlite3.SQLITE_CANTOPEN:
         return refused(path, "open")
-    if code == sqlite3.SQLITE_FULL:
+    # A reader needs 32 KiB beside the file, and is told of an I/O error when it cannot have them.
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(os.path.dirname(path))):
         return StoreUnavailableError(
             f"no space left for the secret store {path}; nothing was changed",
             hint=f"free some space: df -h {shell_word(os.path.dirname(path))}",
@@ -38,6 +39,11 @@ def explain(error: sqlite3.Error, *, path: str, timeout: float) -> SecretsError:
             f"cannot read or write the secret store {path}: {error}", hint="look at the disk: dmesg | tail"
         )
     return DamagedError(f"the secret store {path} is damaged: {error}", hint="restore it from a backup")
+
+
+def _is_full(directory: str) -> bool:
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize < 1 << 16
 
 
 def locked(path: str, timeout: float) -> StoreUnavailableError:
