@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import commands, engine, masking, startup, vault
+from bench import commands, engine, masking, postgres, startup, vault
 
 BENCHES = {
     "startup": startup.main,
@@ -10,6 +10,7 @@ BENCHES = {
     "vault": vault.main,
     "commands": commands.main,
     "engine": engine.main,
+    "postgres": postgres.main,
 }
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -67,18 +67,20 @@ def pattern(expected: list[str]) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def type_in(page: Path, home: Path) -> int:
+def type_in(page: Path, home: Path, environ: Mapping[str, str] | None = None) -> int:
     """Go through a page in `home`, which is empty, and return how many commands there were.
 
-    Raises AssertionError at the first one that prints something else than the page shows.
+    `environ` holds variables that the page says are set. Raises AssertionError at the first command that prints
+    something else than the page shows.
     """
     folder = home / "work"
     folder.mkdir()
-    environ = {
+    variables = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "TZ": "UTC",
+        **(environ or {}),
     }
     count = 0
     for block in blocks(page):
@@ -89,7 +91,7 @@ def type_in(page: Path, home: Path) -> int:
         if block.kind != "console":
             continue
         for command, expected in steps(block.text):
-            text = _typed(command, folder, environ).replace(str(home), "~")
+            text = _typed(command, folder, variables).replace(str(home), "~")
             shown = text if text.endswith("\n") or not text else text + "\n"
             if not pattern(expected).fullmatch(shown):
                 wanted = "\n".join(expected)

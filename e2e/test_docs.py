@@ -16,8 +16,12 @@ TYPED = [page for page in PAGES if is_typed(page) and page != ROOT / "packages/s
 
 
 @pytest.mark.parametrize("page", TYPED, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_shows_what_happens(page, tmp_path):
-    assert type_in(page, tmp_path) > 0
+def test_a_page_shows_what_happens(page, tmp_path, request):
+    environ = {}
+    if page.name == "postgresql.md":  # the page says that these are set
+        url = request.getfixturevalue("postgres_url")
+        environ = {"AUTOKESTRA_STORE": url, "AUTOKESTRA_STATE": url}
+    assert type_in(page, tmp_path, environ) > 0
 
 
 def test_every_action_and_input_is_in_the_reference(workflow):

@@ -41,6 +41,7 @@ from autokestra_secrets import (
     SecretStore,
     SecretValue,
     home_directory,
+    is_postgres_url,
     make_home,
 )
 
@@ -88,15 +89,31 @@ class App:
         return self._settings
 
     @property
-    def state_path(self) -> Path:
-        """Where the state database is, or would be. Raises StateUnavailableError for an empty setting."""
+    def state(self) -> Path | str:
+        """Where the state database is, or would be: a path, or the URL of a database that several machines share.
+
+        Raises StateUnavailableError for an empty setting, or a URL of another kind.
+        """
         named = self._state if self._state is not None else self.settings.state
         if named is None:
             return Path(home_directory(self._environ)) / STATE_FILE
         if not named.strip():
             setting = STATE_VARIABLE if self._state is None else "--state"
             raise StateUnavailableError(f"{setting} is empty", hint=f"leave {setting} out, or give it a path")
-        return Path(named.removeprefix("sqlite:///")).expanduser().absolute()
+        if is_postgres_url(named):
+            return named
+        path = named.removeprefix("sqlite:///")
+        if "://" in path:
+            raise StateUnavailableError(
+                f"no backend for a state database at {path.partition('://')[0]}://",
+                hint="give the path of a file, or postgresql://USER@HOST/DATABASE",
+            )
+        return Path(path).expanduser().absolute()
+
+    @property
+    def state_path(self) -> Path | None:
+        """The path of the state database, None where it is no file."""
+        return self.state if isinstance(self.state, Path) else None
 
     def check_isolation(self, workflow: Workflow) -> None:
         """Raise IsolationRefusedError where isolation is required and some task would do without it."""
@@ -119,7 +136,7 @@ class App:
         `store` is the location of the secrets store.
         """
         places = [home_directory(self._environ)]
-        for database in (str(self.state_path), store):
+        for database in (str(self.state), store):
             if "://" not in database:
                 places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
         key_file = self._environ.get(KEY_FILE_VARIABLE)
@@ -127,11 +144,11 @@ class App:
 
     def executions(self, *, create: bool) -> ExecutionStore:
         """Open the state database; with `create=False` a missing one raises StateUnavailableError."""
-        path = self.state_path
+        place = self.state
         home = home_directory(self._environ)
-        if create and path.parent == Path(home):
+        if create and isinstance(place, Path) and place.parent == Path(home):
             make_home(home)
-        return ExecutionStore.open(path, create=create)
+        return ExecutionStore.open(place, create=create)
 
     def secrets(self) -> SecretStore:
         """Open the secrets store; one that does not exist reads as empty where it is the default one."""
@@ -155,14 +172,14 @@ class App:
         with ExitStack() as stack:
             secrets = stack.enter_context(self.secrets())
             executions = stack.enter_context(self.executions(create=True))
-            writer = LogWriter(executions.append_log)
+            writer = executions.log_writer()
             stack.callback(writer.close)
             shared = _Shared(
                 secrets=secrets,
                 executions=executions,
                 writer=writer,
                 outputs=OutputVault(executions, _cipher(secrets)),
-                running=RunningAttempts(executions, owner=this_process(os.getpid())),
+                running=RunningAttempts(executions, owner=this_process(os.getpid()), ticks=executions.leases.now),
                 environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
                 max_parallel=max_parallel,
             )

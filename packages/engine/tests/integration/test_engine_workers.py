@@ -16,7 +16,6 @@ from autokestra.actions.registry import catalog, core_actions
 from autokestra.app import now
 from autokestra.engine import WorkflowEngine
 from autokestra.executions.cancel import cancel
-from autokestra.executions.logs import LogWriter
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.executor import WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
@@ -38,9 +37,10 @@ work(sys.argv[2])
 def work(state):
     """Run the attempt on stdin, in a process of its own that is heard of ten times a second."""
     with ExecutionStore.open(state) as store:
-        writer = LogWriter(store.append_log)
+        writer = store.log_writer()
         running = RunningAttempts(
             store,
+            ticks=store.leases.now,
             owner=f"{os.uname().nodename}/{boot_id()}/{os.getpid()}/-",
             beat_seconds=0.1,
             poll_seconds=0.05,
@@ -110,9 +110,9 @@ class FarAway:
         pass
 
 
-@pytest.fixture
-def state(tmp_path):
-    return tmp_path / "state.db"
+@pytest.fixture(params=["sqlite", "postgres"])
+def state(request, tmp_path):
+    return tmp_path / "state.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from autokestra.errors import (
     StateFormatError,
     StateUnavailableError,
 )
-from autokestra.executions.lease import boottime
+from autokestra.executions.lease import boottime, own_lease
 from autokestra.executions.plan import Change, Start
 from autokestra.executions.records import (
     AttemptState,
@@ -49,9 +49,15 @@ def an_execution(now=1_000_000, lease=None, **changes):
     return Execution(**(fields | changes))
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request, tmp_path):
+    """A state database that does not exist yet: a path, or the URL of an empty schema."""
+    return tmp_path / "state.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
 @pytest.fixture
-def store(tmp_path):
-    with ExecutionStore.open(tmp_path / "state.db") as opened:
+def store(place):
+    with ExecutionStore.open(place) as opened:
         yield opened
 
 
@@ -84,7 +90,7 @@ def test_an_absent_execution_is_named_with_a_remedy(store):
 def test_ids_sort_by_time_and_do_not_repeat():
     ids = [execution_id(now * 1000) for now in range(2_000)]
     assert sorted(ids) == ids
-    assert 10_000 == len({execution_id(1) for _ in range(10_000)})
+    assert 1_000 == len({execution_id(1) for _ in range(1_000)})  # of 2**35: once in 70,000 runs two are the same
 
 
 def test_an_attempt_is_claimed_once_and_ended_by_its_owner_only(store):
@@ -251,7 +257,7 @@ def a_line(execution, task, sequence, time=1, message="m"):
 def test_log_lines_come_back_in_order_and_by_task(store):
     row = an_execution()
     store.create(row, ["a", "b"])
-    lines = [a_line(row.id, "a", 0, 1), a_line(row.id, "b", 0, 2, "nul\0 \u2028 é"), a_line(row.id, "a", 1, 3)]
+    lines = [a_line(row.id, "a", 0, 1), a_line(row.id, "b", 0, 2, "tab\t \\N \\. \u2028 é"), a_line(row.id, "a", 1, 3)]
     store.append_log(reversed(lines))
     assert lines == store.log_lines(row.id)
     assert [lines[1]] == store.log_lines(row.id, task="b")
@@ -273,6 +279,52 @@ def test_the_ends_of_a_log_are_read_without_the_rest(store):
     assert 107 == found[0].length
     assert 11 == len(store.log_ends(row.id, first=5, last=5, longest=1000))
     assert [] == store.log_ends("nobody", first=5, last=5, longest=1000)
+
+
+def test_a_nul_in_a_line_is_kept_or_shown_by_its_symbol(store, place):
+    """PostgreSQL has no text with that character in it."""
+    row = an_execution()
+    store.create(row, ["a"])
+    store.append_log([a_line(row.id, "a", 0, message="a\0b")])
+    assert ["a␀b" if isinstance(place, str) else "a\0b"] == [line.message for line in store.log_lines(row.id)]
+
+
+def test_what_is_new_in_a_log_is_found_whoever_writes_it_and_whenever(store, place):
+    row = an_execution()
+    store.create(row, ["a", "b"])
+    store.advance(row.id, owner=None, starts=[Start(task=task, number=1) for task in "ab"], now=2)
+    seen = {}
+    assert ([], False) == store.lines_after(seen, row.id)
+    with ExecutionStore.open(place) as worker:
+        for task in "ab":
+            assert worker.claim(row.id, task, 1, lease=Lease(owner="w", until=9), now=3)
+        first, second, late = a_line(row.id, "a", 0, 5), a_line(row.id, "b", 0, 4), a_line(row.id, "a", 1, 1)
+        worker.append_log([first, second])
+        assert ([second, first], False) == store.lines_after(seen, row.id)
+        assert ([], False) == store.lines_after(seen, row.id)
+        worker.append_log([late])  # by a clock that was set back
+        worker.end_attempt(row.id, "a", 1, owner="w", state=AttemptState.SUCCESS, now=6)
+        assert ([late], False) == store.lines_after(seen, row.id)
+        worker.end_attempt(row.id, "b", 1, owner="w", state=AttemptState.FAILED, now=6)
+        assert ([], True) == store.lines_after(seen, row.id)
+
+
+def test_an_execution_that_nobody_is_at_work_on_is_an_orphan(store):
+    long = store.leases.now() + 10**9
+    for number, (lease, orphan) in enumerate(
+        (
+            (None, True),
+            (own_lease(store.leases.now), False),
+            (Lease(owner="elsewhere/b/1/2", until=long), False),
+            (Lease(owner="elsewhere/b/1/2", until=store.leases.now() - 1_000_000), True),
+        )
+    ):
+        row = an_execution(1_000_000 + number, lease=lease)
+        store.create(row, [])
+        assert orphan is store.execution(row.id).orphan
+        assert orphan is store.executions(most=1)[0].orphan
+        store.end(row.id, ExecutionState.SUCCESS, owner=lease and lease.owner, now=3)
+        assert not store.execution(row.id).orphan
 
 
 def test_files_are_for_their_owner_only(tmp_path):
@@ -370,16 +422,16 @@ class TestBrokenFiles:
         with ExecutionStore.open(tmp_path / "state.db") as store:
             row = an_execution()
             store.create(row, ["a"])
-            store._connection.execute(
-                f"PRAGMA max_page_count = {store._connection.execute('PRAGMA page_count').fetchone()[0] + 2}"
+            store._rows.connection.execute(
+                f"PRAGMA max_page_count = {store._rows.connection.execute('PRAGMA page_count').fetchone()[0] + 2}"
             )
             with pytest.raises(StateUnavailableError, match="no space left"):
                 store.append_log(a_line(row.id, "a", n, message="x" * 4000) for n in range(100))
             assert [] == store.log_lines(row.id)
             assert row == store.execution(row.id)
 
-    def test_a_bug_in_a_statement_is_not_hidden(self, store):
-        with pytest.raises(sqlite3.IntegrityError):
+    def test_a_bug_in_a_statement_is_not_hidden(self, tmp_path):
+        with ExecutionStore.open(tmp_path / "state.db") as store, pytest.raises(sqlite3.IntegrityError):
             store.append_log([a_line("no such execution", "a", 0)])
 
 
@@ -400,7 +452,7 @@ def test_a_busy_database_is_waited_for(tmp_path):
 def test_a_locked_database_says_who_to_look_for(tmp_path):
     path = tmp_path / "state.db"
     with ExecutionStore.open(path) as store:
-        store._connection.execute("PRAGMA busy_timeout = 50")
+        store._rows.connection.execute("PRAGMA busy_timeout = 50")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StateUnavailableError, match="was locked for") as caught:

@@ -32,6 +32,12 @@ def turns(tmp_path):
     found.db.close()
 
 
+def transact(db, works, durable):
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        return [work(db) for work in works]
+
+
 def insert(number):
     return lambda db: db.execute("INSERT INTO t VALUES (?)", (number,)).rowcount
 
@@ -58,21 +64,21 @@ def together(group, turns, works):
 
 
 def test_those_that_wait_share_one_commit(turns):
-    group = GroupCommit(turns)
+    group = GroupCommit(turns, transact, conflict=sqlite3.IntegrityError)
     assert [1] * 20 == together(group, turns, [insert(number) for number in range(20)])
     assert 1 == turns.commits
     assert 20 == turns.db.execute("SELECT count(*) FROM t").fetchone()[0]
 
 
 def test_one_that_breaks_a_constraint_spoils_no_other(turns):
-    group = GroupCommit(turns)
+    group = GroupCommit(turns, transact, conflict=sqlite3.IntegrityError)
     group.run(insert(7))
     assert [1, "IntegrityError", 1] == together(group, turns, [insert(1), insert(7), insert(3)])
     assert [1, 3, 7] == [row[0] for row in turns.db.execute("SELECT n FROM t")]
 
 
 def test_a_database_that_fails_fails_for_all(turns):
-    group = GroupCommit(turns)
+    group = GroupCommit(turns, transact, conflict=sqlite3.IntegrityError)
 
     def broken(db):
         raise sqlite3.OperationalError("disk I/O error")

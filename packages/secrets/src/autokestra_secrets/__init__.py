@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from autokestra_secrets.backends.location import is_postgres_url
+    from autokestra_secrets.backends.postgres_database import PostgresDatabase as PostgresDatabase
     from autokestra_secrets.copying import CopyReport
     from autokestra_secrets.encryption import Sealed, SecretEncryption, derive_key
     from autokestra_secrets.errors import (
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from autokestra_secrets.verification import Problem, Report
 
 _ROOMS = {
+    "backends.location": ("is_postgres_url",),
+    "backends.postgres_database": ("PostgresDatabase",),  # not in __all__: it needs the extra `postgres`
     "copying": ("CopyReport",),
     "encryption": ("Sealed", "SecretEncryption", "derive_key"),
     "errors": (
@@ -94,6 +98,7 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "find_references",
     "home_directory",
     "install_log_masking",
+    "is_postgres_url",
     "InvalidKeyError",
     "InvalidMetadataError",
     "InvalidSecretNameError",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from autokestra_secrets.anchors import Anchors
-from autokestra_secrets.backends.location import STORE_VARIABLE, backend_at, is_address
+from autokestra_secrets.backends.location import STORE_VARIABLE, backend_at, is_postgres_url
 from autokestra_secrets.encryption import token_bytes
 from autokestra_secrets.errors import ConflictError, DamagedError, PermissionRefusedError, StoreUnavailableError
 from autokestra_secrets.home import FILE_MODE, make_home, shell_word
@@ -41,7 +41,7 @@ def restore_store(
     """Do what `SecretStore.restore` promises."""
     target = backend_at(environ.get(STORE_VARIABLE) if location is None else location, home=keys.home)
     _check_other_file(target.location, source)
-    shared = is_address(target.location)
+    shared = is_postgres_url(target.location)
     try:
         taken = target.exists() and not force
         if taken and shared:
@@ -107,7 +107,7 @@ def _check_other_file(one: str, two: str) -> None:
 
 
 def _exists(path: str) -> ConflictError:
-    what = "store" if is_address(path) else "file"
+    what = "store" if is_postgres_url(path) else "file"
     return ConflictError(f"there is a {what} at {path} already", hint="give another path, or overwrite it with --force")
 
 

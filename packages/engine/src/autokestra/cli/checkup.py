@@ -40,7 +40,7 @@ def examine(environ: Mapping[str, str], *, store: str | None, state: str | None)
     settings, findings = check_settings(environ, {"store": store, "state": state})
     yield from findings
     app = App(environ=environ, store=store, state=state, settings=settings)
-    yield from _examine(environ, home, store=store or settings.store, state=app.state_path)
+    yield from _examine(environ, home, store=store or settings.store, state=app.state)
 
 
 def check_settings(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> tuple[Settings, list[Check]]:
@@ -64,11 +64,11 @@ def check_settings(environ: Mapping[str, str], flags: Mapping[str, str | None]) 
     return settings, findings
 
 
-def _examine(environ: Mapping[str, str], home: Path, *, store: str | None, state: Path) -> Iterator[Check]:
+def _examine(environ: Mapping[str, str], home: Path, *, store: str | None, state: Path | str) -> Iterator[Check]:
     yield from check_key(environ, store)
     yield from check_store(environ, store)
     yield from check_state(state)
-    for place in sorted({home, state.parent}):
+    for place in sorted({home, state.parent} if isinstance(state, Path) else {home}):
         yield from check_place(place)
     yield from check_clock(time.time())
     yield from check_memory(environ)
@@ -197,12 +197,25 @@ def check_store(environ: Mapping[str, str], location: str | None) -> Iterator[Ch
         )
 
 
-def check_state(path: Path) -> Iterator[Check]:
+def check_state(path: Path | str) -> Iterator[Check]:
     """The state database: executions and their masked logs."""
-    if path.exists():
+    if isinstance(path, str):
+        yield _check_shared_state(path)
+    elif path.exists():
         yield from _check_mode("state", path)
     else:
         yield Check("state", "ok", f"{path} is not there yet; the first run makes it")
+
+
+def _check_shared_state(url: str) -> Check:
+    from autokestra.executions.store import ExecutionStore  # noqa: PLC0415  # only where it is no file
+
+    try:
+        with ExecutionStore.open(url, create=False) as store:
+            store.executions(most=1)
+            return Check("state", "ok", f"{store.location} can be reached")
+    except AutokestraError as error:
+        return Check("state", "fail", error.message, error.hint)
 
 
 def _check_mode(name: str, path: Path) -> Iterator[Check]:

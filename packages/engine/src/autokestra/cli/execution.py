@@ -106,23 +106,33 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
 @execution.command("logs")
 @click.argument("id_", metavar="ID")
 @click.option("--task", metavar="TASK", help="Only this task.")
+@click.option("-f", "--follow", is_flag=True, help="Print lines as they come, until the execution has ended.")
 @click.option("--debug", is_flag=True, help="Also what only those who look for a fault want to know.")
 @json_option
 @state_option
 def logs(
     id_: str,
     task: str | None,
-    debug: bool,  # noqa: FBT001  # click calls by name
+    follow: bool,  # noqa: FBT001  # click calls by name
+    debug: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     state: str | None,
 ) -> None:
-    """Print the log of an execution."""
+    """Print the log of an execution.
+
+    With `--follow --json` each line is a JSON object of its own.
+    """
     from autokestra.cli.progress import line_object, shown  # noqa: PLC0415
 
     with _found(state) as store:
         row = store.execution(id_)
         if task is not None and task not in {run.task_id for run in store.task_runs(row.id)}:
             raise click.BadParameter(f"execution '{row.id}' has no task '{task}'", param_hint="--task")
+        if follow:
+            from autokestra.cli.following import follow as follow_log  # noqa: PLC0415
+
+            follow_log(store, row.id, task=task, as_json=as_json, debug=debug)
+            return
         lines = store.log_lines(row.id, task=task)
     if as_json:
         console.out_json([line_object(line) for line in lines])
@@ -229,7 +239,8 @@ def _opened(state: str | None) -> "Iterator[ExecutionStore | None]":
     from autokestra.app import App  # noqa: PLC0415
 
     app = App(state=state, notify=say)
-    if state is None and not app.state_path.exists():
+    path = app.state_path
+    if state is None and path is not None and not path.exists():
         yield None
         return
     with app.executions(create=False) as store:
@@ -256,20 +267,14 @@ def _cells(row: "Execution") -> Sequence[str]:
     )
 
 
-def _is_orphan(row: "Execution") -> bool:
-    from autokestra.executions.lease import is_dead  # noqa: PLC0415
-
-    return not row.state.ended and (row.lease is None or is_dead(row.lease))
-
-
 def _suggest_resume(rows: "Sequence[Execution]") -> None:
     for row in rows:
-        if _is_orphan(row) and row.caller is None:  # what is a part of a task goes on with that
+        if row.orphan and row.caller is None:  # what is a part of a task goes on with that
             console.notice(f"go on with it: workflow execution resume {row.id}")
 
 
 def _state(row: "Execution") -> str:
-    if _is_orphan(row):
+    if row.orphan:
         return f"{row.state.value}, its process is gone"
     return row.state.value
 
@@ -284,7 +289,7 @@ def _draw_timeline(row: "Execution", runs: "Sequence[TaskRun]", attempts: "Seque
 
     # Nobody knows when the tasks of a dead process ended; the last thing that is known of it is not after that.
     known = [time for each in attempts for time in (each.claimed_at, each.finished_at) if time]
-    until = max(known, default=row.created_at) if _is_orphan(row) else row.finished_at or now()
+    until = max(known, default=row.created_at) if row.orphan else row.finished_at or now()
     rows = timeline.rows(runs, attempts, now=until)
     if rows:
         plain = "utf" not in (sys.stdout.encoding or "").lower()

@@ -106,9 +106,9 @@ def _remove(
     _report(removed, as_json=as_json, dry_run=dry_run, quiet=quiet)
     if dry_run or not removed:
         return
-    space = give_back(store, size=lambda: _bytes(store.path))
-    if not quiet:
-        console.notice(f"{store.path} has {_size(space.after)}, {_size(max(0, space.before - space.after))} less")
+    space = give_back(store, size=lambda: _bytes(Path(store.location)))
+    if space is not None and not quiet:
+        console.notice(f"{store.location} has {_size(space.after)}, {_size(max(0, space.before - space.after))} less")
         if not space.is_rewritten:
             console.notice(
                 "traces of what was removed may remain in its pages until the next prune at which nothing is running"
@@ -139,7 +139,7 @@ def _object(each: "Removable") -> dict[str, object]:
 
 def _opened(app: "App", *, named: bool) -> "ExecutionStore | None":
     """Open the state database; None where the default one does not exist yet."""
-    if not named and not app.state_path.exists():
+    if not named and app.state_path is not None and not app.state_path.exists():
         return None
     return app.executions(create=False)
 

@@ -18,7 +18,7 @@ from autokestra.engine.ports import Job, Worker, taken_over
 from autokestra.errors import AutokestraError
 from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.events import Observer, TaskChanged
-from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, is_dead
+from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS
 from autokestra.executions.plan import BACKOFF, TIMEOUT, Change, Kept, Plan, Start
 from autokestra.executions.records import AttemptState, ExecutionState, ItemList, Lease, TaskState
 from autokestra.executions.store import ExecutionStore
@@ -138,7 +138,7 @@ class Coordinator:
             if not self._plan.main_ended:
                 self._halt(TIMEOUT)
         if now >= self._renew_at:
-            lease = Lease(owner=self._job.lease.owner, until=boottime() + LEASE_MICROSECONDS)
+            lease = Lease(owner=self._job.lease.owner, until=self._store.leases.now() + LEASE_MICROSECONDS)
             if not self._store.renew(self._job.id, lease):
                 raise taken_over(self._job.id)
             self._renew_at = time.monotonic() + RENEW_SECONDS
@@ -198,7 +198,7 @@ class Coordinator:
             lease = attempt.lease
             if attempt.state is not AttemptState.RUNNING or lease is None or lease.owner == self._job.lease.owner:
                 continue  # our own worker answers by its future, for as long as there is anybody to hear it
-            if is_dead(lease) and self._store.lose(
+            if self._store.leases.is_dead(lease) and self._store.lose(
                 self._job.id, start.task, start.number, lease=lease, now=self._clock()
             ):
                 del self._futures[future]

@@ -27,7 +27,7 @@ from autokestra.engine.ports import (
 from autokestra.errors import ExecutionBusyError, UsageError
 from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.events import ExecutionEnded, ExecutionStarted, Observer
-from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, is_dead, own_lease
+from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, own_lease
 from autokestra.executions.plan import Change, Kept, Plan, TaskRule
 from autokestra.executions.records import Execution, ExecutionState, Lease, TaskOf, TaskState, execution_id
 from autokestra.executions.store import ExecutionStore
@@ -94,7 +94,7 @@ class WorkflowEngine:
         `caller` is the task as a part of which it runs.
         """
         now = self._clock()
-        lease = own_lease()
+        lease = own_lease(self._store.leases.now)
         id_ = execution_id(now)
         self._refuse_secrets_among(arguments, id_, loaded.workflow)
         row = Execution(
@@ -127,8 +127,8 @@ class WorkflowEngine:
         again = _from(workflow, from_task)
         if row.state is ExecutionState.SUCCESS and not again:
             return row
-        lease = own_lease()
-        busy = row.lease is not None and not is_dead(row.lease)
+        lease = own_lease(self._store.leases.now)
+        busy = row.lease is not None and not self._store.leases.is_dead(row.lease)
         if busy or not self._store.take_over(row.id, row.lease, lease, self._clock()):
             owner = row.lease.owner.split("/")[0] if row.lease else "another process"
             raise ExecutionBusyError(
@@ -274,7 +274,7 @@ class WorkflowEngine:
                 reason = self._wish.reason or CANCELLED
                 return ExecutionState.CANCELLED, reason, words_for(reason) or reason
             if time.monotonic() >= renew_at:
-                renewed = Lease(owner=job.lease.owner, until=boottime() + LEASE_MICROSECONDS)
+                renewed = Lease(owner=job.lease.owner, until=self._store.leases.now() + LEASE_MICROSECONDS)
                 if not self._store.renew(job.id, renewed):
                     raise taken_over(job.id)
                 renew_at = time.monotonic() + RENEW_SECONDS

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Final
 
-from autokestra.executions.lease import is_dead, own_lease
+from autokestra.executions.lease import own_lease
 from autokestra.executions.plan import Change
 from autokestra.executions.records import ExecutionState, TaskState
 from autokestra.executions.store import ExecutionStore
@@ -24,8 +24,8 @@ def cancel(store: ExecutionStore, execution: str, *, now: int) -> Cancelled:
     row = store.execution(execution)
     if row.state.ended:
         return Cancelled.ENDED
-    if row.lease is None or is_dead(row.lease):
-        lease = own_lease()
+    if row.orphan:
+        lease = own_lease(store.leases.now)
         if store.take_over(row.id, row.lease, lease, now):
             changes = [
                 Change(task=run.task_id, state=TaskState.CANCELLED, reason=CANCELLED)

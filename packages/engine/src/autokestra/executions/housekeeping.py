@@ -7,11 +7,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from autokestra.errors import ExecutionBusyError, ExecutionNotFoundError
-from autokestra.executions.lease import is_dead, own_lease
+from autokestra.executions.lease import own_lease
 from autokestra.executions.records import ExecutionState, Lease
+from autokestra.executions.sqlite import SQLiteRows
 from autokestra.executions.store import LATEST, ExecutionStore
 
 LINES_AT_ONCE: Final = 2_000  # about 10 ms of the lock
@@ -52,8 +54,8 @@ def removable(
     `before` is in microseconds since 1970; the newest `keep_last` executions of each workflow stay. A SUCCESS may go;
     what `resume` could still finish (FAILED, CANCELLED, or its process is gone) may go `with_failed`.
     """
-    with store.connection() as db:
-        rows = list(store.statements.select_prunable(db, before=before, keep_last=keep_last))
+    sql, is_dead = store.rows.sql, store.leases.is_dead
+    rows = store.rows.read(lambda db: list(sql.select_prunable(db, before=before, keep_last=keep_last)))
     found = [each for each in map(_removable, rows) if each.lease is None or is_dead(each.lease)]
     done = [each for each in found if with_failed or each.state is ExecutionState.SUCCESS]
     return done, [each for each in found if not with_failed and each.state is not ExecutionState.SUCCESS]
@@ -67,12 +69,11 @@ def named(store: ExecutionStore, ids: Iterable[str]) -> list[Removable]:
     found = {}
     for wanted in ids:
         id_ = store.execution(wanted).id if wanted == LATEST else wanted
-        with store.connection() as db:
-            row = store.statements.select_for_removal(db, id=id_)
+        row = store.rows.read(partial(store.rows.sql.select_for_removal, id=id_))
         if row is None:
             raise ExecutionNotFoundError(f"no execution '{id_}'", hint="list them with: workflow execution list")
         each = found[id_] = _removable(row)
-        if each.lease is not None and not is_dead(each.lease):
+        if each.lease is not None and not store.leases.is_dead(each.lease):
             raise ExecutionBusyError(
                 f"execution '{id_}' is under way", hint=f"stop it first: workflow execution cancel {id_}"
             )
@@ -82,7 +83,7 @@ def named(store: ExecutionStore, ids: Iterable[str]) -> list[Removable]:
 def remove(store: ExecutionStore, executions: Iterable[Removable]) -> Iterator[Removable]:
     """Remove executions one by one and yield each that is gone; one that was resumed meanwhile is left alone."""
     for each in executions:
-        lease = own_lease(microseconds=CLAIM_MICROSECONDS)
+        lease = own_lease(store.leases.now, microseconds=CLAIM_MICROSECONDS)
         if _changed(
             store,
             "claim_for_removal",
@@ -105,38 +106,40 @@ def remove(store: ExecutionStore, executions: Iterable[Removable]) -> Iterator[R
                 yield each
 
 
-def give_back(store: ExecutionStore, *, size: Callable[[], int], rewrite_bytes: int = REWRITE_BYTES) -> Space:
+def give_back(store: ExecutionStore, *, size: Callable[[], int], rewrite_bytes: int = REWRITE_BYTES) -> Space | None:
     """Give free pages back to the file system and empty the write-ahead log. `size` counts the bytes of the files.
 
     Pages are zeroed when they are freed, but a page in use may hold an old copy of what was once moved within it. So
-    the database is written anew, which leaves none, where that keeps nobody waiting.
+    the database is written anew, which leaves none, where that keeps nobody waiting. None for a database that has a
+    server: its own vacuum does that, and old rows may stay on replicas and in its log.
     """
+    rows = store.rows
+    if not isinstance(rows, SQLiteRows):
+        return None
     before = size()
-    with store.connection() as db:
-        leases = [
-            Lease(owner=row["lease_owner"], until=row["lease_until"]) for row in store.statements.select_leases(db)
-        ]
-        is_idle = all(map(is_dead, leases))
-    rewrite = is_idle or before <= rewrite_bytes
-    with store.connection() as db:
-        if rewrite:
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # for one that was made before this was set
-            db.execute("VACUUM")
-    while not rewrite and _release(store):
+    under_way = rows.read(lambda db: list(rows.sql.select_leases(db)))
+    leases = (Lease(owner=row["lease_owner"], until=row["lease_until"]) for row in under_way)
+    rewrite = before <= rewrite_bytes or all(map(store.leases.is_dead, leases))
+    if rewrite:
+        rows.read(_rewrite)
+    while not rewrite and rows.read(_release):
         time.sleep(PAUSE_SECONDS)
-    with store.connection() as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    rows.read(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     return Space(before=before, after=size(), is_rewritten=rewrite)
 
 
-def _release(store: ExecutionStore) -> bool:
+def _rewrite(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # for one that was made before this was set
+    db.execute("VACUUM")
+
+
+def _release(db: sqlite3.Connection) -> bool:
     """Give some free pages back; False when there are none, or when this database cannot without being rewritten."""
-    with store.connection() as db:
-        free = _pragma(db, "freelist_count")
-        if free == 0 or _pragma(db, "auto_vacuum") != 2:
-            return False
-        db.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
-        return _pragma(db, "freelist_count") < free
+    free = _pragma(db, "freelist_count")
+    if free == 0 or _pragma(db, "auto_vacuum") != 2:
+        return False
+    db.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
+    return _pragma(db, "freelist_count") < free
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> int:
@@ -144,8 +147,7 @@ def _pragma(db: sqlite3.Connection, name: str) -> int:
 
 
 def _changed(store: ExecutionStore, statement: str, **values: object) -> bool:
-    with store.transaction() as db:
-        return bool(getattr(store.statements, statement)(db, **values))
+    return bool(store.rows.write(partial(getattr(store.rows.sql, statement), **values)))
 
 
 def _removable(row: Any) -> Removable:

@@ -1,11 +1,13 @@
-"""Who coordinates an execution on this machine, and whether that process is still alive.
+"""Who coordinates an execution, and whether that process is still alive.
 
-A lease names its owner as `host/boot id/pid/start time`, so that a pid that was used again, or a reboot, is not
-taken for the old owner. Leases between machines compare database time and are not in this room.
+A lease names its owner as `host/boot id:namespace/pid/start time`, so that a pid that was used again, a reboot, or a
+process of another container is not taken for the old owner. Leases in a file compare this machine's time since boot;
+those that machines share compare the database's, see `postgres`.
 """
 
 import os
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -23,15 +25,27 @@ def boottime() -> int:
     return time.clock_gettime_ns(_CLOCK) // 1000
 
 
-def own_lease(*, microseconds: int = LEASE_MICROSECONDS) -> Lease:
+class LocalLeases:
+    """Leases of one machine."""
+
+    def now(self) -> int:
+        """Return microseconds since boot."""
+        return boottime()
+
+    def is_dead(self, lease: Lease) -> bool:
+        """Whether nobody can be at work under this lease any more."""
+        return is_dead(lease)
+
+
+def own_lease(now: Callable[[], int] = boottime, *, microseconds: int = LEASE_MICROSECONDS) -> Lease:
     """Return a lease for this process that starts now."""
-    return Lease(owner=this_process(os.getpid()), until=boottime() + microseconds)
+    return Lease(owner=this_process(os.getpid()), until=now() + microseconds)
 
 
 @cache
 def this_process(pid: int) -> str:
     """Return the owner text of this process; `pid` is its own, named so that a fork asks again."""
-    return f"{os.uname().nodename}/{_boot_id()}/{pid}/{_start_time(pid) or '-'}"
+    return f"{os.uname().nodename}/{_boot_id()}:{_namespace()}/{pid}/{_start_time(pid) or '-'}"
 
 
 def is_dead(lease: Lease) -> bool:
@@ -39,13 +53,22 @@ def is_dead(lease: Lease) -> bool:
 
     True when it has run out, when the machine has booted since, or when the process is gone from this machine.
     """
-    if lease.until < boottime():
-        return True
-    host, boot, pid, start = lease.owner.rsplit("/", 3)
+    return lease.until < boottime() or is_gone(lease.owner)
+
+
+def is_gone(owner: str, *, shared: bool = False) -> bool:
+    """Whether a process that can be looked at from here has ended.
+
+    `shared` says that machines share the lease: one of the same name that has booted at another time may be another.
+    """
+    host, boot, pid, start = owner.rsplit("/", 3)
     if host != os.uname().nodename:
         return False  # another machine's process cannot be looked at: only time tells
+    boot, _, namespace = boot.partition(":")
     if boot != _boot_id():
-        return True
+        return not shared
+    if namespace not in ("", _namespace()):
+        return False  # nor can a process of another container, whose ids are its own
     found = _start_time(int(pid))
     return found is None if start == "-" else found != start
 
@@ -56,6 +79,15 @@ def _boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return "-"
+
+
+@cache
+def _namespace() -> str:
+    """Return the number of the PID namespace (pid_namespaces(7)), empty where there is none."""
+    try:
+        return "".join(filter(str.isdigit, os.readlink("/proc/self/ns/pid")))  # noqa: PTH115  # no path, but a word
+    except OSError:
+        return ""
 
 
 def _start_time(pid: int) -> str | None:

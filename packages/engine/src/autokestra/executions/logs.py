@@ -17,11 +17,17 @@ QUEUE_LINES: Final = 20_000
 class LogWriter:
     """Writes lines in batches through `write`; `add` may be called from any thread.
 
+    A batch is written when it has `lines`, or after `seconds`; what has come in the meantime goes along.
+
     A failing `write` is remembered and raised by the next `add`, `drain` or `close`: lines are not lost silently.
     """
 
-    def __init__(self, write: Callable[[Iterable[LogLine]], None]) -> None:
+    def __init__(
+        self, write: Callable[[Iterable[LogLine]], None], *, lines: int = BATCH_LINES, seconds: float = WAIT_SECONDS
+    ) -> None:
         self._write = write
+        self._batch_lines = lines
+        self._wait_seconds = seconds
         self._lines: list[LogLine] = []
         self._state = threading.Condition()
         self._writing = False
@@ -41,7 +47,7 @@ class LogWriter:
             self._check()
             was_empty = not self._lines
             self._lines.extend(lines)
-            if was_empty or len(self._lines) >= BATCH_LINES:
+            if was_empty or len(self._lines) >= self._batch_lines:
                 self._state.notify_all()
 
     def drain(self) -> None:
@@ -84,7 +90,8 @@ class LogWriter:
             self._state.wait_for(lambda: self._lines or self._closed)
             # A moment's patience turns a line at a time into a batch, unless somebody waits for it.
             self._state.wait_for(
-                lambda: self._wanted or self._closed or len(self._lines) >= BATCH_LINES, timeout=WAIT_SECONDS
+                lambda: self._wanted or self._closed or len(self._lines) >= self._batch_lines,
+                timeout=self._wait_seconds,
             )
             batch, self._lines = self._lines, []
             self._wanted = False

@@ -68,8 +68,8 @@ class AttemptState(StrEnum):
 class Lease:
     """Who coordinates an execution, and until when.
 
-    `owner` is `host/boot id/pid/start time`; `until` is CLOCK_BOOTTIME in microseconds of that boot, so that a
-    wall clock that jumps moves no lease.
+    `owner` is `host/boot id:namespace/pid/start time`; `until` is CLOCK_BOOTTIME in microseconds of that boot, so that
+    a wall clock that jumps moves no lease, or where machines share the rows the time of their database.
     """
 
     owner: str
@@ -104,6 +104,7 @@ class Execution:
     secrets_used: Mapping[str, str] = field(default_factory=dict)  # name -> store | environment
     masked: Masked = field(default_factory=dict)
     caller: TaskOf | None = None  # the task as a part of which it runs
+    orphan: bool = field(default=False, compare=False)  # not ended, and nobody was at work on it when it was read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

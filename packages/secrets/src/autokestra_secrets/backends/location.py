@@ -12,7 +12,7 @@ STORE_VARIABLE: Final = "AUTOKESTRA_STORE"
 STORE_FILE: Final = "secrets.db"
 
 
-def is_address(location: str) -> bool:
+def is_postgres_url(location: str) -> bool:
     """Whether a location names a PostgreSQL database."""
     return location.startswith(("postgresql://", "postgres://"))
 
@@ -29,7 +29,7 @@ def backend_at(location: str | os.PathLike[str] | None, *, home: str) -> Backend
     path = os.fspath(location)
     if "://" in path:
         scheme, _, rest = path.partition("://")
-        if is_address(path):
+        if is_postgres_url(path):
             from autokestra_secrets.backends.postgres import PostgresBackend  # noqa: PLC0415  # 120 ms, an extra
 
             return PostgresBackend(path)

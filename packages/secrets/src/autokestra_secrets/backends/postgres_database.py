@@ -63,6 +63,11 @@ class PostgresDatabase:
             link is not None and not link.closed and link.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
         )
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether there was a connection and it is gone."""
+        return self._connection is not None and self._connection.closed
+
     def connection(self) -> "psycopg.Connection[Any]":
         """Return the connection, in autocommit mode: transactions are begun by hand. Raises what `explain` returns."""
         if self._connection is None or self._connection.closed:
@@ -104,7 +109,7 @@ class PostgresDatabase:
         try:
             yield
         except BaseException:
-            self._roll_back()
+            self.roll_back()
             raise
         self.execute("COMMIT")
 
@@ -115,7 +120,7 @@ class PostgresDatabase:
         try:
             yield
         finally:
-            self._roll_back()
+            self.roll_back()
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -147,7 +152,8 @@ class PostgresDatabase:
             self._connection.close()
         self._connection = None
 
-    def _roll_back(self) -> None:
+    def roll_back(self) -> None:
+        """Undo the transaction under way, if there is one."""
         if self.in_transaction:
             self.execute("ROLLBACK")
 

@@ -33,7 +33,7 @@ def report(
     from autokestra.errors import ExecutionNotFoundError  # noqa: PLC0415
 
     app = App(state=state)
-    if state is None and not app.state_path.exists():
+    if state is None and app.state_path is not None and not app.state_path.exists():
         raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
     with app.executions(create=False) as store:
         material = Material.read(store, id_, now=now())

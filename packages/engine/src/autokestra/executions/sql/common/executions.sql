@@ -191,16 +191,11 @@ UPDATE task_run SET items = NULL, items_sealed = NULL, items_clear = NULL
 UPDATE task_run SET state = 'WAITING', reason = 'dependency', not_before = NULL, finished_at = NULL
  WHERE execution_id = :execution_id AND parent = :parent;
 
--- name: insert_log_line*!
--- Numbered parameters: binding a hundred thousand lines a second by name would take a third of the time.
-INSERT INTO log_line (execution_id, task_id, attempt, sequence, time, stream, level, message)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
-
 -- name: select_log_lines(execution_id, task_id)
 -- All lines in the order in which they were written; `task_id` NULL means every task, a task means its items too.
 SELECT * FROM log_line
  WHERE execution_id = :execution_id
-   AND (:task_id IS NULL OR task_id = :task_id
+   AND (CAST(:task_id AS TEXT) IS NULL OR task_id = :task_id
         OR task_id IN (SELECT r.task_id FROM task_run AS r WHERE r.execution_id = :execution_id AND r.parent = :task_id))
  ORDER BY time, task_id, attempt, sequence;
 
@@ -219,3 +214,13 @@ SELECT m.execution_id, m.task_id, m.attempt, m.sequence, m.time, m.stream, m.lev
                     AND m.sequence = k.sequence
  WHERE k.place <= :first OR k.place > k.total - :last
  ORDER BY m.time, m.task_id, m.attempt, m.sequence;
+
+-- name: select_attempt_states(execution_id)
+-- For who follows a log: which attempts there are, and which of them have said all.
+SELECT task_id, number, state FROM attempt WHERE execution_id = :execution_id ORDER BY task_id, number;
+
+-- name: select_lines_after(execution_id, task_id, attempt, sequence)
+-- The lines of one attempt have one writer, so none appears later before one that is there.
+SELECT * FROM log_line
+ WHERE execution_id = :execution_id AND task_id = :task_id AND attempt = :attempt AND sequence > :sequence
+ ORDER BY sequence;
