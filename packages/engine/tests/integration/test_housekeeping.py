@@ -7,7 +7,7 @@ import pytest
 
 from autokestra.errors import ExecutionBusyError, ExecutionNotFoundError
 from autokestra.executions.housekeeping import LINES_AT_ONCE, give_back, named, removable, remove
-from autokestra.executions.lease import boottime, own_lease
+from autokestra.executions.lease import own_lease
 from autokestra.executions.plan import Start
 from autokestra.executions.records import AttemptState, Execution, ExecutionState, Lease, LogLine, StoredOutput
 from autokestra.executions.store import ExecutionStore
@@ -17,14 +17,23 @@ DAY = 86_400_000_000
 
 
 @pytest.fixture
-def store(tmp_path):
+def filed(tmp_path):
+    """A store in a file."""
     with ExecutionStore.open(tmp_path / "state.db") as opened:
+        yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request, tmp_path):
+    """A store of each kind."""
+    place = tmp_path / "state.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    with ExecutionStore.open(place) as opened:
         yield opened
 
 
 def add(store, id_, *, at=DAY, state="SUCCESS", lease=None, workflow="w", tasks=("a",), output=None, lines=1):
     """Write an execution as a run does; `lease` is who is at work on it, where it has not ended."""
-    own = own_lease()
+    own = own_lease(store.leases.now)
     row = Execution(
         id=id_, workflow_id=workflow, workflow="{}", workflow_path="w.yaml", workflow_sha256="0" * 64, inputs={},
         state=ExecutionState.PENDING, reason=None, message=None, created_at=at, started_at=None, finished_at=None,
@@ -63,7 +72,7 @@ def test_what_has_succeeded_goes_and_what_can_be_resumed_stays(store):
     for number, state in enumerate(["SUCCESS", "FAILED", "CANCELLED", "SUCCESS"]):
         add(store, f"{state}{number}", state=state, at=DAY + number)
     add(store, "orphan", state="RUNNING", lease=DEAD)
-    add(store, "running", state="RUNNING", lease=own_lease())
+    add(store, "running", state="RUNNING", lease=own_lease(store.leases.now))
     done, kept = removable(store, before=2 * DAY)
     assert (["SUCCESS0", "SUCCESS3"], ["orphan", "FAILED1", "CANCELLED2"]) == (ids(done), ids(kept))
     done, kept = removable(store, before=2 * DAY, with_failed=True)
@@ -91,32 +100,32 @@ def test_all_of_an_execution_goes_however_large(store):
     assert ["big"] == ids(remove(store, named(store, ["big"])))
     assert ["stays"] == [each.id for each in store.executions()]
     assert (3, 1, 1) == (len(store.log_lines("stays")), len(store.attempts("stays")), len(store.task_runs("stays")))
-    with store.connection() as db:
-        for table in ("execution", "task_run", "attempt", "log_line"):
-            assert 1 <= db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] <= 3
+    for table in ("execution", "task_run", "attempt", "log_line"):
+        left = f"SELECT count(*) AS number FROM {table}"
+        assert 1 <= store.rows.read(lambda db, left=left: dict(db.execute(left).fetchone())["number"]) <= 3
 
 
 def test_one_that_was_resumed_in_the_meantime_is_left_alone(store):
     add(store, "failed", state="FAILED")
     add(store, "other", state="FAILED")
     found, _ = removable(store, before=9 * DAY, with_failed=True)
-    assert store.take_over("failed", None, own_lease(), 2 * DAY)  # what `resume` does first
+    assert store.take_over("failed", None, own_lease(store.leases.now), 2 * DAY)  # what `resume` does first
     assert ["other"] == ids(remove(store, found))
     assert 1 == len(store.log_lines("failed"))
 
 
-def test_of_two_prunes_one_removes(store, tmp_path):
-    add(store, "a")
+def test_of_two_prunes_one_removes(filed, tmp_path):
+    add(filed, "a")
     with ExecutionStore.open(tmp_path / "state.db") as second:
-        found = [named(each, ["a"]) for each in (store, second)]
-        assert [["a"], []] == [ids(remove(each, seen)) for each, seen in zip((store, second), found, strict=True)]
+        found = [named(each, ["a"]) for each in (filed, second)]
+        assert [["a"], []] == [ids(remove(each, seen)) for each, seen in zip((filed, second), found, strict=True)]
 
 
 def test_a_prune_that_was_killed_is_finished_by_the_next(store):
     add(store, "a")
-    with store.transaction() as db:  # claimed, its lines gone, and then nothing more
-        db.execute("UPDATE execution SET lease_owner = 'h/b/1/2', lease_until = 1")
-        db.execute("DELETE FROM log_line")
+    # Claimed, its lines gone, and then nothing more.
+    store.rows.write(lambda db: db.execute("UPDATE execution SET lease_owner = 'h/b/1/2', lease_until = 1"))
+    store.rows.write(lambda db: db.execute("DELETE FROM log_line"))
     assert ["a"] == ids(remove(store, removable(store, before=9 * DAY)[0]))
     assert [] == store.executions()
 
@@ -124,7 +133,7 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(store):
 def test_named_ones_are_all_there_and_none_is_under_way(store):
     add(store, "a")
     add(store, "b", state="FAILED", at=2 * DAY)
-    add(store, "busy", state="RUNNING", lease=Lease(owner="elsewhere/b/1/2", until=boottime() + DAY))
+    add(store, "busy", state="RUNNING", lease=Lease(owner="elsewhere/b/1/2", until=store.leases.now() + DAY))
     assert ["a", "b"] == ids(named(store, ["a", "b", "a"]))
     assert ["b"] == ids(named(store, ["latest"]))
     with pytest.raises(ExecutionNotFoundError, match="no execution 'zzz'"):
@@ -153,13 +162,13 @@ def spread(store, count):
     return outputs
 
 
-def test_nothing_of_what_was_removed_is_left_in_any_file(store, tmp_path):
-    outputs = spread(store, 60)
+def test_nothing_of_what_was_removed_is_left_in_any_file(filed, tmp_path):
+    outputs = spread(filed, 60)
     gone = sorted(outputs)[::2]
     before = size(tmp_path)
     assert all(outputs[id_][:32] in files(tmp_path) for id_ in outputs)
-    assert gone == sorted(ids(remove(store, named(store, gone))))
-    space = give_back(store, size=lambda: size(tmp_path))
+    assert gone == sorted(ids(remove(filed, named(filed, gone))))
+    space = give_back(filed, size=lambda: size(tmp_path))
     left = files(tmp_path)
     assert [] == [
         id_ for id_ in gone
@@ -170,30 +179,29 @@ def test_nothing_of_what_was_removed_is_left_in_any_file(store, tmp_path):
     assert space.after < before / 1.5
     assert 0 == (tmp_path / "state.db-wal").stat().st_size
     kept = sorted(outputs)[1]
-    assert (1, StoredOutput(sealed=outputs[kept], clear=None)) == store.output(kept, "a")
+    assert (1, StoredOutput(sealed=outputs[kept], clear=None)) == filed.output(kept, "a")
 
 
-def test_a_large_database_is_not_rewritten_while_others_run_and_yet_gives_space_back(store, tmp_path):
-    outputs = spread(store, 40)
-    add(store, "running", state="RUNNING", lease=own_lease())
-    list(remove(store, named(store, outputs)))
+def test_a_large_database_is_not_rewritten_while_others_run_and_yet_gives_space_back(filed, tmp_path):
+    outputs = spread(filed, 40)
+    add(filed, "running", state="RUNNING", lease=own_lease(filed.leases.now))
+    list(remove(filed, named(filed, outputs)))
     before = size(tmp_path)
-    space = give_back(store, size=lambda: size(tmp_path), rewrite_bytes=0)
+    space = give_back(filed, size=lambda: size(tmp_path), rewrite_bytes=0)
     assert (False, 0) == (space.is_rewritten, (tmp_path / "state.db-wal").stat().st_size)
     assert space.after < before / 4
-    with store.connection() as db:
-        assert 0 == db.execute("PRAGMA freelist_count").fetchone()[0]
+    assert 0 == filed.rows.read(lambda db: db.execute("PRAGMA freelist_count").fetchone()[0])
 
 
-def test_an_idle_database_is_rewritten_whatever_its_size(store, tmp_path):
-    add(store, "orphan", state="RUNNING", lease=DEAD)
-    assert give_back(store, size=lambda: size(tmp_path), rewrite_bytes=0).is_rewritten
+def test_an_idle_database_is_rewritten_whatever_its_size(filed, tmp_path):
+    add(filed, "orphan", state="RUNNING", lease=DEAD)
+    assert give_back(filed, size=lambda: size(tmp_path), rewrite_bytes=0).is_rewritten
 
 
 def test_a_database_of_an_earlier_version_learns_to_give_space_back(tmp_path):
     path = tmp_path / "state.db"
     with ExecutionStore.open(path) as store:
-        add(store, "running", state="RUNNING", lease=own_lease())
+        add(store, "running", state="RUNNING", lease=own_lease(store.leases.now))
     with sqlite3.connect(path, isolation_level=None) as plain:
         plain.execute("PRAGMA journal_mode = DELETE")
         plain.execute("PRAGMA auto_vacuum = NONE")
@@ -203,5 +211,4 @@ def test_a_database_of_an_earlier_version_learns_to_give_space_back(tmp_path):
     with ExecutionStore.open(path) as store:
         assert not give_back(store, size=lambda: size(tmp_path), rewrite_bytes=0).is_rewritten  # nothing it could do
         assert give_back(store, size=lambda: size(tmp_path)).is_rewritten
-        with store.connection() as db:
-            assert 2 == db.execute("PRAGMA auto_vacuum").fetchone()[0]
+        assert 2 == store.rows.read(lambda db: db.execute("PRAGMA auto_vacuum").fetchone()[0])
