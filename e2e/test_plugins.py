@@ -304,7 +304,7 @@ def test_its_inputs_are_checked_by_its_own_model_when_they_are_resolved(workflow
     path = flow(workflow, "acme/mail.greet", {"name": "A", "size": "{{ vars.size }}"}, vars={"size": "xl"})
     with_plugin("validate", path)
     done = with_plugin("run", path, code=1)
-    assert "inputs do not fit acme/mail.greet: size: Input should be 's' or 'm'" in done.stdout
+    assert "inputs do not fit acme/mail.greet: size: expected one of 's', 'm'" in done.stdout
     path = flow(workflow, "acme/mail.greet", {"name": "A", "mode": "{{ vars.mode }}"}, vars={"mode": "refused"})
     assert "mode: Value error, not like this" in with_plugin("run", path, code=1).stdout
 

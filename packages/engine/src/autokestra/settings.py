@@ -20,7 +20,9 @@ PARALLEL_DEFAULT: Final = max(4, os.cpu_count() or 4)
 MASK_LENGTH: Final = 64  # characters
 
 # A text, compiled where it is needed: a command that reads one secret does not need it.
-_USERINFO: Final = r"(?<=://)([^/@:\s]*):[^/@\s]*@"
+# A password that should have been escaped may hold `@`, `/` or `:`: so it ends at the last `@`, whatever stands between.
+_USERINFO: Final = r"(?<=://)([^/@:\s]*):.*@"
+_PARAMETER: Final = r"(?<=[?&])((?:ssl)?password=)[^&]*"
 
 
 class Setting(NamedTuple):
@@ -141,7 +143,7 @@ def default_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 def shown(value: object) -> str:
     """Return a value as it may be shown: without the password that an address may hold."""
-    return re.sub(_USERINFO, r"\1:…@", str(value))
+    return re.sub(_PARAMETER, r"\1…", re.sub(_USERINFO, r"\1:…@", str(value), flags=re.DOTALL))
 
 
 def _from_file(path: str, notify: Callable[[str], None] | None) -> dict[str, Value]:
@@ -151,7 +153,7 @@ def _from_file(path: str, notify: Callable[[str], None] | None) -> dict[str, Val
     values = {}
     for entry in read_entries(path, known=tuple(by_key), notify=notify):
         setting = by_key[entry.key]
-        if isinstance(entry.value, str) and re.search(_USERINFO, entry.value):
+        if isinstance(entry.value, str) and re.search(f"{_USERINFO}|{_PARAMETER}", entry.value, re.DOTALL):
             raise SettingsError(
                 f"{entry.place}: '{setting.key}' holds a password, and this file is no place for one",
                 hint=f"set the variable {setting.variable}, or keep it where the database's client looks for it",

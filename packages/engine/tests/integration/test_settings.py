@@ -213,3 +213,17 @@ def test_a_home_that_is_a_file_is_left_to_who_needs_it(tmp_path):
     assert {"default"} == {
         each.source for each in load_settings({"AUTOKESTRA_HOME": f"{tmp_path}/home"}).values.values()
     }
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("postgresql://ann@db/x", "postgresql://ann@db/x"),
+        ("postgresql://ann:hunter2@db/x", "postgresql://ann:…@db/x"),
+        ("postgresql://ann:hunter2@wo/rd:x@db/x", "postgresql://ann:…@db/x"),
+        ("postgresql://db/x?password=hunter2&a=b", "postgresql://db/x?password=…&a=b"),
+        ("postgresql://db/x?a=b&sslpassword=hunter2", "postgresql://db/x?a=b&sslpassword=…"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(address, seen):
+    assert seen == shown(address)
