@@ -20,7 +20,7 @@ PARALLEL_DEFAULT: Final = max(4, os.cpu_count() or 4)
 MASK_LENGTH: Final = 64  # characters
 
 # A text, compiled where it is needed: a command that reads one secret does not need it.
-# A password that should have been escaped may hold `@`, `/` or `:`: so it ends at the last `@`, whatever stands between.
+# A password that should have been escaped may hold `@`, `/` and `:`, so it ends at the last `@`.
 _USERINFO: Final = r"(?<=://)([^/@:\s]*):.*@"
 _PARAMETER: Final = r"(?<=[?&])((?:ssl)?password=)[^&]*"
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from autokestra.errors import SettingsError
-from autokestra.settings import SETTINGS, default_settings, load_settings
+from autokestra.settings import SETTINGS, default_settings, load_settings, shown
 from autokestra_secrets import SecretsError
 
 
