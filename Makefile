@@ -42,7 +42,8 @@ test: $(VENV)/.dev
 
 ## make soak        the faults and the laws again, many times and with full sizes; takes a while
 soak: $(VENV)/.dev
-	AUTOKESTRA_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) e2e/test_run_faults.py packages/engine/tests/property
+	AUTOKESTRA_SOAK=1 $(BIN)/python -m pytest -n $(JOBS) \
+		e2e/test_run_faults.py packages/*/tests/property packages/secrets/tests/integration/test_crashes.py
 
 # What the last `make test COVERAGE=1` has reached, child processes included; less than promised is a failure.
 coverage:
@@ -77,15 +78,23 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What is only compared with would pull a web server into our environment; it gets one of its own.
+VENV_BENCH := .venv-bench
+$(VENV_BENCH)/.done: requirements/bench.txt
+	$(PYTHON) -m venv $(VENV_BENCH)
+	$(VENV_BENCH)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) -r requirements/bench.txt
+	@touch $@
+
 ## make bench       ratios against yardsticks that run in the same minute
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev $(VENV_BENCH)/.done
 	$(BIN)/python -m bench
 
 ## make pins        compile requirements/*.in again (needs uv on the PATH)
 pins:
 	uv pip compile $(PINS) requirements/dev.in -o requirements/dev.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/runtime.in -o requirements/runtime.txt
+	uv pip compile $(PINS) requirements/bench.in -o requirements/bench.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/secrets-alone.in -o requirements/secrets-alone.txt
 
 clean:
-	rm -rf $(VENV) $(ALONE) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(ALONE) $(VENV_BENCH) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

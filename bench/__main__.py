@@ -2,9 +2,9 @@
 
 import sys
 
-from bench import engine, startup, vault
+from bench import engine, masking, startup, vault
 
-BENCHES = {"startup": startup.main, "vault": vault.main, "engine": engine.main}
+BENCHES = {"startup": startup.main, "masking": masking.main, "vault": vault.main, "engine": engine.main}
 
 
 def main() -> int:

@@ -1,9 +1,11 @@
 """The installed `workflow` command, run as a user runs it: in a fresh home, with an environment of its own."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +13,26 @@ import pexpect
 import pytest
 
 COMMAND = Path(sys.executable).with_name("workflow")
+NOBODY = 40_000 + os.getpid() % 20_000  # a user of whom nothing else runs
+
+# Becomes somebody else than root, and, since an interpreter in root's own home would be out of reach, shows the
+# folders above it as empty but for it: in a mount namespace of this process alone. 0x20000 is CLONE_NEWNS, 0x4000
+# MS_REC, 1 << 18 MS_PRIVATE, 0x1000 MS_BIND.
+AS_NOBODY = """
+import ctypes, os, pathlib, sys
+libc, base, who = ctypes.CDLL(None, use_errno=True), pathlib.Path(sys.base_prefix), int(sys.argv[1])
+closed = [path for path in reversed(base.parents) if not path.stat().st_mode & 1]
+if closed and libc.unshare(0x20000) == 0 and libc.mount(None, b"/", None, 0x4000 | 1 << 18, None) == 0:
+    held = os.open(base, os.O_PATH)
+    if libc.mount(b"none", bytes(closed[0]), b"tmpfs", 0, b"mode=755") == 0:
+        base.mkdir(parents=True)
+        libc.mount(b"/proc/self/fd/%d" % held, bytes(base), None, 0x5000, None)
+    os.close(held)
+os.setgroups([])
+os.setgid(who)
+os.setuid(who)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 SECONDS = 60  # a command that takes longer hangs
 
 # Root may read and write every file. Without these capabilities it is stopped by modes like anybody else, so that
@@ -45,6 +67,8 @@ class Workflow:
     """Calls the command and returns what it did; see `__call__`."""
 
     executable = COMMAND
+    prefix: tuple[str, ...] = ()  # of every command
+    changes: Mapping[str, str | None] = {}  # of every environment
 
     def __init__(self, home: Path, user: Path) -> None:
         self.home = home
@@ -70,9 +94,9 @@ class Workflow:
         """
         given = input.encode(errors="surrogateescape") if isinstance(input, str) else input
         done = subprocess.run(
-            command(*args, powerless=powerless),
+            [*self.prefix, *command(*args, powerless=powerless)],
             input=given or b"",
-            env=self.environment(env),
+            env=self.environment({**self.changes, **(env or {})}),
             cwd=cwd or self.user,
             capture_output=True,
             check=False,
@@ -129,6 +153,32 @@ def user(tmp_path: Path) -> Path:
 def workflow(home: Path, user: Path) -> Workflow:
     """The installed command: `workflow("secrets", "get", "A")`."""
     return Workflow(home, user)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Workflow]:
+    """The installed command as somebody who is not root, in folders of their own: where tasks can be isolated."""
+    with tempfile.TemporaryDirectory(prefix="autokestra-", ignore_cleanup_errors=True) as folder:
+        workflow = Workflow(Path(folder, "home"), Path(folder, "user"))
+        workflow.user.mkdir()
+        if os.geteuid() == 0:
+            # Coverage's data lies where this user may not write.
+            workflow.changes = dict.fromkeys((name for name in os.environ if name.startswith("COVERAGE_")), None)
+            workflow.prefix = (sys.executable, "-c", AS_NOBODY, str(NOBODY))
+            for path in (folder, workflow.user):
+                os.chown(path, NOBODY, NOBODY)
+            if workflow("--version").returncode:
+                pytest.skip("the interpreter of these tests can be read by root only")
+        yield workflow
+
+
+@pytest.fixture
+def hidden(unprivileged: Workflow) -> Workflow:
+    """The command as somebody whose tasks can be isolated here."""
+    checks = {check["name"]: check for check in json.loads(unprivileged("doctor", "--json").stdout)}
+    if checks["isolation"]["status"] == "warn":
+        pytest.skip(checks["isolation"]["message"])
+    return unprivileged
 
 
 class Terminal(pexpect.spawn):  # type: ignore[misc]  # generic in its stubs only

@@ -6,6 +6,7 @@ the expected output, stdout and stderr together. `…` stands for text that diff
 stands for any number of lines. Blocks of other kinds are to be read, not run.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -89,6 +90,14 @@ def test_a_page_shows_what_happens(page, tmp_path):
             )
             ran += 1
     assert ran
+
+
+def test_every_action_and_input_is_in_the_reference(workflow):
+    page = (ROOT / "docs/reference/actions.md").read_text(encoding="utf-8")
+    for item in json.loads(workflow.ok("plugin", "list", "--json")):
+        assert f"`{item['id']}`" in page
+        inputs = json.loads(workflow.ok("plugin", "show", item["id"], "--json"))["inputs"]["properties"]
+        assert [] == [name for name in inputs if f"`{name}`" not in page and f"`{name}:" not in page], item["id"]
 
 
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)(?P<target>[^)#\s]+)(?:#[^)]*)?\)")

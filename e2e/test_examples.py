@@ -17,7 +17,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PENGUINS = EXAMPLES / "penguins"
-TOKEN = "pgn-4f9c2e7a81d35b60"
+TOKEN = """pgn/4f9c2e7a81d35b60+='"&"""
 
 
 @pytest.fixture
@@ -82,14 +82,20 @@ def test_the_penguins_are_summed_up_in_a_report(workflow, server: str, tmp_path:
     for line in (
         "[leak] plain: ***SECRET***",
         "[leak] in two pieces: ***SECRET***",
+        "[leak] in a URL: https://example.org/?token=***SECRET***",
+        '[leak] in JSON: {"token": "***SECRET***"}',
+        r'[leak] in JSON in JSON: "{\"token\": \"***SECRET***\"}"',
+        "[leak] in a shell command: curl -H 'Authorization: Bearer ***SECRET***'",
         "[leak] on stderr: ***SECRET***",
         "[leak] RuntimeError: the server refused ***SECRET***",
     ):
         assert line in leaked
-    assert any(line.startswith("[leak] in base64: ") and "***SECRET***" in line for line in leaked)
+    for begin in ("in colours: ", "in base64: ", "in base64, twice: ", "in hex: ", "in a literal: "):
+        assert any(line.startswith(f"[leak] {begin}") and "***SECRET***" in line for line in leaked), begin
     assert any("Traceback" in line for line in leaked)
     assert done.stdout.splitlines()[-1].startswith("masked ")
-    assert "base64 1" in done.stdout.splitlines()[-1]
+    for form in ("plain 6", "shell 2", "base64 1", "double base64 1", "hex 1", "json 1", "nested json 1", "percent 1"):
+        assert form in done.stdout.splitlines()[-1]
     assert TOKEN not in done.stdout
 
 

@@ -72,6 +72,7 @@ def start(workflow) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 # One process in the task's own session, one that left it, and a task that waits for its turn.
 SLEEPERS = """\
     id: sleepers
+    isolation: none  # under it process ids would not be those of this machine
     tasks:
       - id: sleep
         type: core/shell.run
@@ -116,6 +117,7 @@ def test_a_second_ctrl_c_leaves_at_once(workflow, start) -> None:
         workflow,
         """\
         id: stubborn
+        isolation: none  # under it process ids would not be those of this machine
         tasks:
           - id: stubborn
             type: core/shell.run
@@ -134,6 +136,7 @@ def test_a_second_ctrl_c_leaves_at_once(workflow, start) -> None:
 # `one` is done; `two` and `three` run when the engine is killed, and wait for a file that is there at the second try.
 DIARY = """\
     id: diary
+    isolation: none  # under it process ids would not be those of this machine
     SECRETS
     tasks:
       - id: one
@@ -195,6 +198,7 @@ def test_resume_after_a_failure_runs_the_failed_task_again_and_what_was_skipped(
         workflow,
         """\
         id: diary
+        isolation: none  # under it process ids would not be those of this machine
         tasks:
           - id: one
             type: core/shell.run

@@ -45,6 +45,17 @@ PRINTS = """\
 """
 
 
+def test_the_placeholder_can_be_chosen_and_may_name_the_secret(workflow) -> None:
+    workflow.ok("secrets", "set", "API_TOKEN", input=TOKEN)
+    done = workflow("run", saved(workflow, PRINTS), env={"AUTOKESTRA_MASK": "<{name}>"})
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "[print] calling with <API_TOKEN>" in done.stdout.splitlines()
+    assert "[print] calling with <API_TOKEN>" in workflow.ok("execution", "logs", "latest").splitlines()
+    assert "AUTOKESTRA_MASK" in workflow.fails(
+        "run", saved(workflow, PRINTS), env={"AUTOKESTRA_MASK": "x" * 65}, code=2
+    )
+
+
 def test_a_secret_that_is_set_arrives_and_is_masked(workflow) -> None:
     workflow.ok("secrets", "set", "API_TOKEN", input=TOKEN)
     done = workflow("run", saved(workflow, PRINTS))

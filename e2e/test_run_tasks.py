@@ -178,6 +178,7 @@ def test_a_timeout_kills_a_task_with_everything_that_it_started(workflow) -> Non
         workflow,
         """\
         id: slow
+        isolation: none  # under it process ids would not be those of this machine
         tasks:
           - id: stuck
             type: core/shell.run
@@ -211,6 +212,7 @@ def test_the_workflows_own_timeout_ends_it_as_failed(workflow) -> None:
         workflow,
         """\
         id: slow
+        isolation: none  # under it process ids would not be those of this machine
         timeout: 1s
         tasks:
           - id: stuck

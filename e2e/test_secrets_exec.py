@@ -141,6 +141,20 @@ def test_a_pipe_never_gets_the_beginning_of_a_value_early(stored) -> None:
     assert ("***SECRET***.", "") == run(stored, "--", sys.executable, "-c", script)
 
 
+def test_the_placeholder_can_be_chosen_and_may_name_the_secret(stored) -> None:
+    stored.ok("secrets", "set", "OTHER", input="another-value-9c")
+    env = {"AUTOKESTRA_MASK": "<{name}>"}
+    assert ("<TOKEN> <OTHER>\n", "") == run(stored, "--", "sh", "-c", 'echo "$TOKEN $OTHER"', env=env)
+    assert ("[gone]\n", "") == run(stored, "--", "sh", "-c", 'echo "$TOKEN"', env={"AUTOKESTRA_MASK": "[gone]"})
+
+
+def test_a_placeholder_that_cannot_be_shown_is_refused_before_anything_runs(stored) -> None:
+    out, err = run(stored, "--", "touch", "ran", code=125, env={"AUTOKESTRA_MASK": "a\x1b[2Jb"})
+    assert "" == out
+    assert err.startswith("error: AUTOKESTRA_MASK is no placeholder: expected at most 64 printable characters\nhint: ")
+    assert not (stored.user / "ran").exists()
+
+
 def test_encoded_forms_are_masked(stored) -> None:
     assert ("***SECRET***\n", "") == run(stored, "--", "sh", "-c", 'printf "$TOKEN" | base64')
 

@@ -8,8 +8,10 @@ when the report is there and the token is nowhere, 1 otherwise. Needs the standa
 
 import base64
 import csv
+import json
 import os
 import secrets
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -50,7 +52,8 @@ class Demo:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.token = f"pgn/{secrets.token_urlsafe(24)}+="  # characters that look different in a URL
+        # Characters that look different in a URL, in JSON and in a shell command.
+        self.token = f"""pgn/{secrets.token_urlsafe(24)}+='"&"""
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTOKESTRA_")}
         self.environ["AUTOKESTRA_HOME"] = str(folder / "home")
 
@@ -178,12 +181,20 @@ def spellings(token: str) -> Sequence[tuple[str, bytes]]:
         ("upper-case hex", data.hex().upper().encode()),
         ("percent-encoded", quote(token, safe="").encode()),
         ("percent-encoded throughout", "".join(f"%{byte:02X}" for byte in data).encode()),
+        ("JSON", json.dumps(token)[1:-1].encode()),
+        ("JSON in JSON", json.dumps(json.dumps(token))[3:-3].encode()),
+        ("a shell word", shlex.quote(token)[1:-1].encode()),
+        ("a Python literal", repr(token)[1:-1].encode()),
     ]
     for skipped in range(3):
         # Whole groups of three bytes, so that neighbours have no part in these characters.
         groups = data[skipped : skipped + (len(data) - skipped) // 3 * 3]
         forms.append((f"base64, alignment {skipped}", base64.b64encode(groups)))
         forms.append((f"URL-safe base64, alignment {skipped}", base64.urlsafe_b64encode(groups)))
+        once = base64.b64encode(groups)
+        for left_out in range(3):
+            twice = base64.b64encode(once[left_out : left_out + (len(once) - left_out) // 3 * 3])
+            forms.append((f"base64 twice, alignments {skipped} and {left_out}", twice))
     return forms
 
 
@@ -195,6 +206,12 @@ def copies(token: str) -> Iterator[tuple[str, bytes]]:
     yield "in a URL", f"/login?token={quote(token, safe='')}&page=1".encode()
     for before in ("", "u", "u:"):
         yield f"base64 after {len(before)} bytes", base64.b64encode(f"{before}{token}\n".encode())
+        yield (
+            f"base64 twice after {len(before)} bytes",
+            base64.b64encode(base64.b64encode(f"{before}{token}\n".encode())),
+        )
+    yield "in JSON", json.dumps({"token": token}).encode()
+    yield "in a shell command", shlex.quote(f"token: {token}").encode()
 
 
 def find(wanted: Sequence[tuple[str, bytes]], folder: Path) -> list[tuple[Path, str]]:

@@ -7,11 +7,17 @@ no secrets store, and a workflow without secrets needs no key.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from autokestra.actions.registry import core_actions
-from autokestra.engine import WorkflowEngine
+from pydantic import JsonValue
+
+from autokestra.actions.isolation import Isolation, IsolationPolicy
+from autokestra.actions.plugin import Actions, Catalog, plugin_folders
+from autokestra.actions.protocol import ActionContext
+from autokestra.engine import Worker, WorkflowEngine
 from autokestra.errors import StateUnavailableError
 from autokestra.executions.clock import SteadyClock
 from autokestra.executions.events import Observer
@@ -19,24 +25,32 @@ from autokestra.executions.lease import this_process
 from autokestra.executions.logs import LogWriter
 from autokestra.executions.records import LogLine
 from autokestra.executions.store import ExecutionStore
-from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
+from autokestra.worker.executor import WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
+from autokestra.worker.maskers import ExecutionMaskers
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import LocalPool
+from autokestra.workflow.model import Workflow
 from autokestra_secrets import (
     KeyMissingError,
     MasterKeyProvider,
     OutputCipher,
+    SecretMasker,
     SecretResolver,
     SecretStore,
     SecretValue,
     home_directory,
     is_postgres_url,
     make_home,
+    placeholder_from,
 )
+
+if TYPE_CHECKING:
+    from autokestra.actions.nested import Caller
 
 STATE_VARIABLE: Final = "AUTOKESTRA_STATE"
 STATE_FILE: Final = "state.db"
+KEY_FILE_VARIABLE: Final = "AUTOKESTRA_SECRET_KEY_FILE"
 
 now: Final = SteadyClock()  # microseconds since 1970 in UTC, as all rows of this process count it
 
@@ -54,11 +68,15 @@ class App:
         store: str | None = None,
         state: str | None = None,
         notify: Callable[[str], None] | None = None,
+        require_isolation: bool = False,
+        plugins: Sequence[str] = (),
     ) -> None:
         self._environ = environ
         self._store = store
         self._state = state
         self._notify = notify
+        self._require_isolation = require_isolation
+        self.actions = Actions(plugin_folders(plugins, environ), isolate=self._isolate_plugin)
 
     @property
     def state(self) -> Path | str:
@@ -86,6 +104,33 @@ class App:
     def state_path(self) -> Path | None:
         """The path of the state database, None where it is no file."""
         return self.state if isinstance(self.state, Path) else None
+
+    def check_isolation(self, workflow: Workflow) -> None:
+        """Raise IsolationRefusedError where isolation is required and some task would do without it."""
+        if self._require_isolation:
+            policy = self.isolation("")
+            for task in workflow.all_tasks:
+                policy.of(task.isolation or workflow.isolation)
+
+    def _isolate_plugin(self) -> Isolation:
+        with self.secrets() as store:
+            return self.isolation(store.location).of(None)
+
+    def isolation(self, store: str) -> IsolationPolicy:
+        """Return what decides about the level of a task; `store` is the location of the secrets store."""
+        return IsolationPolicy(hidden=self.hidden_places(store), is_required=self._require_isolation)
+
+    def hidden_places(self, store: str) -> tuple[str, ...]:
+        """Return what no task may see: the home, the databases with what SQLite keeps beside them, the key file.
+
+        `store` is the location of the secrets store.
+        """
+        places = [home_directory(self._environ)]
+        for database in (str(self.state_path), store):
+            if "://" not in database:
+                places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
+        key_file = self._environ.get(KEY_FILE_VARIABLE)
+        return (*places, key_file) if key_file else tuple(places)
 
     def executions(self, *, create: bool) -> ExecutionStore:
         """Open the state database; with `create=False` a missing one raises StateUnavailableError."""
@@ -117,37 +162,110 @@ class App:
             executions = stack.enter_context(self.executions(create=True))
             writer = executions.log_writer()
             stack.callback(writer.close)
-            outputs = OutputVault(executions, _cipher(secrets))
-            environ = dict(self._environ)  # looked through for every child; `os.environ` decodes each name each time
-            maskers = ExecutionMaskers()
-            worker = WorkflowTaskExecutor(
-                self.resolver(secrets),
-                actions=core_actions(),
-                rows=executions,
-                outputs=outputs,
-                logs=_ObservedLog(writer, observer),
-                maskers=maskers,
+            shared = _Shared(
+                secrets=secrets,
+                executions=executions,
+                writer=writer,
+                outputs=OutputVault(executions, _cipher(secrets)),
                 running=RunningAttempts(executions, owner=this_process(os.getpid()), ticks=executions.leases.now),
-                environ=environ,
-                clock=now,
-            )
-            pool = LocalPool(worker.execute, max_workers=max_parallel)
-            stack.callback(pool.close)
-            yield WorkflowEngine(
-                store=executions,
-                pool=pool,
-                worker=worker,
-                resolver=self.resolver(secrets),
-                maskers=maskers,
-                outputs=outputs,
-                observer=observer,
-                clock=now,
+                environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
                 max_parallel=max_parallel,
-                reads_secrets=True,
-                past_values=lambda names: _past_values(secrets, names),
-                environ=environ,
-                notify=self._notify or (lambda _: None),
             )
+            maskers = ExecutionMaskers(partial(SecretMasker, placeholder=placeholder_from(shared.environ)))
+            yield self._wire(shared, stack, observer=observer, maskers=maskers)[0]
+
+    def _wire(
+        self,
+        shared: "_Shared",
+        stack: ExitStack,
+        *,
+        observer: Observer,
+        maskers: ExecutionMaskers,
+        ancestors: tuple[str, ...] = (),
+    ) -> tuple[WorkflowEngine, Worker]:
+        """Return an engine and its worker; `ancestors` are the workflows that it runs within."""
+        worker = WorkflowTaskExecutor(
+            self.resolver(shared.secrets),
+            actions=self.actions,
+            rows=shared.executions,
+            outputs=shared.outputs,
+            logs=_ObservedLog(shared.writer, observer),
+            maskers=maskers,
+            running=shared.running,
+            environ=shared.environ,
+            clock=now,
+            isolation=self.isolation(shared.secrets.location),
+            nested=partial(self._run_nested, shared, ancestors),
+        )
+        pool = LocalPool(worker.execute, max_workers=shared.max_parallel)
+        stack.callback(pool.close)
+        engine = WorkflowEngine(
+            store=shared.executions,
+            pool=pool,
+            worker=_lasting(worker) if ancestors else worker,
+            resolver=self.resolver(shared.secrets),
+            maskers=maskers,
+            outputs=shared.outputs,
+            observer=observer,
+            clock=now,
+            max_parallel=shared.max_parallel,
+            reads_secrets=True,
+            past_values=lambda names: _past_values(shared.secrets, names),
+            environ=shared.environ,
+            notify=self._notify or (lambda _: None),
+        )
+        return engine, worker
+
+    def _run_nested(
+        self,
+        shared: "_Shared",
+        ancestors: tuple[str, ...],
+        path: Path,
+        inputs: Mapping[str, JsonValue],
+        context: ActionContext,
+        caller: "Caller",
+    ) -> JsonValue:
+        """Run a workflow file as an execution of its own, for a task that waits for it."""
+        from autokestra.engine.nested import run_nested  # noqa: PLC0415  # few tasks run workflows
+        from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
+
+        lineage = (*ancestors, caller.workflow_id)
+        with ExitStack() as stack:
+
+            def build(observer: Observer) -> tuple[WorkflowEngine, Worker]:
+                maskers = ExecutionMaskers(borrowed=caller.masker)
+                return self._wire(shared, stack, observer=observer, maskers=maskers, ancestors=lineage)
+
+            return run_nested(
+                path,
+                inputs,
+                context,
+                caller,
+                ancestors=lineage,
+                load=lambda file: load_workflow(file, catalog=Catalog(self.actions)),
+                build=build,
+                store=shared.executions,
+                outputs=shared.outputs,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What an execution and the workflows that its tasks run have in common."""
+
+    secrets: SecretStore
+    executions: ExecutionStore
+    writer: LogWriter
+    outputs: OutputVault
+    running: RunningAttempts
+    environ: Mapping[str, str]
+    max_parallel: int
+
+
+def _lasting(worker: Worker) -> Worker:
+    from autokestra.engine.nested import LastingWorker  # noqa: PLC0415  # few tasks run workflows
+
+    return LastingWorker(worker)
 
 
 class _ObservedLog:

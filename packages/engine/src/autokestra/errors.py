@@ -46,3 +46,9 @@ class ExecutionNotFoundError(AutokestraError):
     """No execution has this id."""
 
     exit_code = 2
+
+
+class IsolationRefusedError(AutokestraError):
+    """Isolation is required, and this machine or this workflow does without it."""
+
+    exit_code = 9

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from autokestra.actions import isolation
 from autokestra.cli import machine
 
 MOUNT = "36 35 {device} / /data rw,noatime shared:1 - {kind} server:/export rw\n"
@@ -55,21 +57,52 @@ def test_a_clock_before_this_program_was_written_is_wrong() -> None:
     assert ["ok"] == [check.status for check in machine.check_clock(float(machine.EARLIEST))]
 
 
-@pytest.mark.parametrize(("script", "works"), [("exit 0", True), ("exit 1", False)])
-def test_bubblewrap_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, works: bool) -> None:
-    program = tmp_path / "bwrap"
+def bubblewrap(folder: Path, script: str) -> str:
+    program = folder / "bwrap"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    (check,) = machine.check_isolation()
-    assert str(program) in check.message
-    assert works == ("does not work here" not in check.message)
-    program.write_text("no program")
-    (check,) = machine.check_isolation()
-    assert "does not work here" in check.message
+    return str(program)
 
 
-def test_no_bubblewrap_comes_with_the_way_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+ENCLOSES_NOTHING = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
+def test_bubblewrap_is_not_believed_but_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "files that are hidden from it\nall processes" == machine.seen_under(bubblewrap(tmp_path, ENCLOSES_NOTHING))
+    assert "does not start" in machine.seen_under(bubblewrap(tmp_path, "exit 1"))
+    assert "does not start" in machine.seen_under(str(tmp_path / "missing"))
+    program = bubblewrap(tmp_path, ENCLOSES_NOTHING)
+    monkeypatch.setattr(machine, "find_bubblewrap", lambda: (program, None))
     (check,) = machine.check_isolation()
-    assert ("warn", "apt install bubblewrap") == (check.status, check.fix)
+    assert ("isolation", "fail") == (check.name, check.status)
+
+
+@pytest.mark.parametrize(
+    "reason", [isolation.ROOT, isolation.NOT_INSTALLED, isolation.NOT_LINUX, isolation.NOT_ALLOWED]
+)
+def test_no_isolation_comes_with_its_reason_and_the_way_to_it(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    monkeypatch.setattr(machine, "find_bubblewrap", lambda: (None, reason))
+    (check,) = machine.check_isolation()
+    assert ("warn", True, True) == (check.status, reason in check.message, bool(check.fix))
+    assert "none" in check.message
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "fix"),
+    [
+        ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
+        (
+            "kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+        ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
+        ("user/max_user_namespaces", "15000", "in a container: docker run --user 1000"),
+    ],
+)
+def test_the_switch_that_forbids_it_is_named(tmp_path: Path, setting: str, value: str, fix: str) -> None:
+    path = tmp_path / setting
+    path.parent.mkdir()
+    path.write_text(value + "\n")
+    assert machine.way_to_isolation(isolation.NOT_ALLOWED, settings=tmp_path).startswith(fix)

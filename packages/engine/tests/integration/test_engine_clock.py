@@ -10,8 +10,9 @@ from autokestra.executions.clock import SteadyClock
 from autokestra.executions.lease import this_process
 from autokestra.executions.logs import LogWriter
 from autokestra.executions.store import ExecutionStore
-from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
+from autokestra.worker.executor import WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
+from autokestra.worker.maskers import ExecutionMaskers
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import LocalPool
 from autokestra.workflow.loader import load_workflow

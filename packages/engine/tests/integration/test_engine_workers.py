@@ -17,8 +17,9 @@ from autokestra.app import now
 from autokestra.engine import WorkflowEngine
 from autokestra.executions.cancel import cancel
 from autokestra.executions.store import ExecutionStore
-from autokestra.worker.executor import ExecutionMaskers, WorkflowTaskExecutor
+from autokestra.worker.executor import WorkflowTaskExecutor
 from autokestra.worker.heartbeat import RunningAttempts
+from autokestra.worker.maskers import ExecutionMaskers
 from autokestra.worker.outputs import OutputVault
 from autokestra.workflow.loader import load_workflow
 from autokestra_secrets import SecretResolver
@@ -231,7 +232,7 @@ def test_a_worker_that_was_stopped_for_too_long_kills_its_child_when_it_wakes(tm
     assert [(1, "LOST", "lost"), (2, "RUNNING", None)] == attempts(store)
     (tmp_path / "go").touch()
     assert "SUCCESS" == ended().state
-    lines = [line.message for line in store.log_lines(store.execution("latest").id) if line.stream == "system"]
+    lines = [line.message for line in store.log_lines(store.execution("latest").id) if line.level == "error"]
     assert ["this worker was not heard of in time, and the attempt was given up"] == lines
 
 

@@ -3,13 +3,14 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autokestra.cli.exec.output import EARLY_BYTES, PLACEHOLDER, SETTLE_BYTES, OutputMasker
+from autokestra.cli.exec.output import EARLY_BYTES, SETTLE_BYTES, OutputMasker
 from autokestra_secrets import SecretMasker, SecretValue
 
 VALUE = b"aabaabaa*1"
 OTHER = b"ab*SECRET"
 VALUES = {"A": SecretValue(VALUE), "B": SecretValue(OTHER), "C": SecretValue(VALUE + b"tail")}
 
+PLACEHOLDER = b"***SECRET***"
 MASKER = OutputMasker(VALUES)
 REFERENCE = SecretMasker(VALUES.values())
 

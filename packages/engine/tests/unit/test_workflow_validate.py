@@ -187,7 +187,8 @@ def test_a_valid_workflow_has_no_problems():
             1,
             "trigger",
             "unknown key 'trigger'",
-            "known keys: apiVersion, id, description, inputs, vars, secrets, passEnv, timeout, concurrency, tasks, onFailure",
+            "known keys: apiVersion, id, description, inputs, vars, secrets, passEnv, timeout, isolation, concurrency, "
+            "tasks, onFailure",
         ),
         (
             "id: w\ntasks: [{id: a, type: core/open.do, need: [b]}]",
@@ -203,7 +204,8 @@ def test_a_valid_workflow_has_no_problems():
             37,
             "tasks[0].repeat",
             "unknown key 'repeat'",
-            "known keys: id, type, description, inputs, needs, env, when, forEach, maxParallel, retry, timeout, continueOnError",
+            "known keys: id, type, description, inputs, needs, env, when, forEach, maxParallel, retry, timeout, "
+            "continueOnError, isolation, maxOutput, limits",
         ),
         (
             "id: w\ntasks: [{id: a, type: core/open.do, needs: b}]",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         InvalidMetadataError,
         InvalidSecretNameError,
         InvalidSecretValueError,
+        InvalidSettingError,
         KeyMissingError,
         KeySlotNotFoundError,
         MissingSecretsError,
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     )
     from autokestra_secrets.home import home_directory, make_home
     from autokestra_secrets.keyslots import KeySlot, KeySlots
-    from autokestra_secrets.masking.encodings import maskability
     from autokestra_secrets.masking.logs import install_log_masking, masked_stdio
     from autokestra_secrets.masking.masker import SecretMasker
+    from autokestra_secrets.masking.policy import maskability, placeholder_from
     from autokestra_secrets.masking.stream import StreamMasker
     from autokestra_secrets.masterkey import KeyDescription, MasterKey, MasterKeyProvider
     from autokestra_secrets.names import SecretName, SecretValue, secret_name
@@ -58,6 +59,7 @@ _ROOMS = {
         "InvalidMetadataError",
         "InvalidSecretNameError",
         "InvalidSecretValueError",
+        "InvalidSettingError",
         "KeyMissingError",
         "KeySlotNotFoundError",
         "MissingSecretsError",
@@ -74,9 +76,9 @@ _ROOMS = {
     ),
     "home": ("home_directory", "make_home"),
     "keyslots": ("KeySlot", "KeySlots"),
-    "masking.encodings": ("maskability",),
     "masking.logs": ("install_log_masking", "masked_stdio"),
     "masking.masker": ("SecretMasker",),
+    "masking.policy": ("maskability", "placeholder_from"),
     "masking.stream": ("StreamMasker",),
     "masterkey": ("KeyDescription", "MasterKey", "MasterKeyProvider"),
     "names": ("SecretName", "SecretValue", "secret_name"),
@@ -101,6 +103,7 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "InvalidMetadataError",
     "InvalidSecretNameError",
     "InvalidSecretValueError",
+    "InvalidSettingError",
     "KeyDescription",
     "KeyMissingError",
     "KeySlot",
@@ -114,6 +117,7 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "MissingSecretsError",
     "OutputCipher",
     "PermissionRefusedError",
+    "placeholder_from",
     "Problem",
     "Reference",
     "Report",

@@ -41,6 +41,12 @@ class InvalidMetadataError(SecretsError):
     exit_code = 2
 
 
+class InvalidSettingError(SecretsError):
+    """A variable of the environment has a value that cannot be used."""
+
+    exit_code = 2
+
+
 class InvalidKeyError(SecretsError):
     """A key source is there but holds no usable key: empty, malformed, checksum wrong, or passphrase too short."""
 

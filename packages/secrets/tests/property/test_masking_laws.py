@@ -21,7 +21,7 @@ from autokestra_secrets.masking.finder import Finder, literal
 
 PLACEHOLDER = b"***SECRET***"
 CORPUS = json.loads((Path(__file__).parents[1] / "masking_cases" / "corpus.json").read_text())
-SOAK_SECONDS = float(os.environ.get("AUTOKESTRA_SOAK_SECONDS", "2"))
+SOAK_SECONDS = float(os.environ.get("AUTOKESTRA_SOAK_SECONDS", "120" if os.environ.get("AUTOKESTRA_SOAK") else "2"))
 
 small = st.sampled_from([b"a", b"ab", b"abc", b"ab\0", b"a\xff\xfe"]).flatmap(
     lambda letters: st.tuples(

@@ -40,7 +40,7 @@ def test_the_value_comes_first_and_no_form_comes_twice():
 
 def test_values_of_letters_and_digits_have_no_escaped_forms():
     kinds = {form.kind for form in forms(b"abcdef0123456789")}
-    assert kinds == {"plain", "base64", "double base64", "base64 of UTF-16", "utf-16", "hex"}
+    assert kinds == {"plain", "base64", "double base64", "base64 of UTF-16", "utf-16", "hex", "bytes"}
 
 
 def test_encoded_forms_have_floors_of_their_own():

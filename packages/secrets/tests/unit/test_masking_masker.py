@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from autokestra_secrets import SecretMasker, SecretValue, maskability
-from autokestra_secrets.masking.policy import placeholder_from
+from autokestra_secrets import InvalidSettingError, SecretMasker, SecretValue, maskability, placeholder_from
 
 TOKEN = "hunter2-of-the-day"
 
@@ -95,7 +94,7 @@ def test_the_placeholder_comes_from_the_environment():
     assert placeholder_from({"AUTOKESTRA_MASK": ""}) == "***SECRET***"
     assert placeholder_from({"AUTOKESTRA_MASK": "<{name}>"}) == "<{name}>"
     for bad in ("line\nfeed", "x" * 65):
-        with pytest.raises(ValueError, match="AUTOKESTRA_MASK must be at most 64 printable characters"):
+        with pytest.raises(InvalidSettingError, match="expected at most 64 printable characters"):
             placeholder_from({"AUTOKESTRA_MASK": bad})
 
 
@@ -132,6 +131,15 @@ def test_what_cannot_be_masked_safely_is_listed_by_name_and_reason():
 )
 def test_maskability(value, min_length, reason):
     assert maskability(value, min_length=min_length) == reason
+
+
+def test_a_child_that_shares_tells_its_parent_and_so_the_other_children():
+    parent = SecretMasker()
+    child, other = parent.child(shares=True), parent.child()
+    child.add("minted-by-a-child", "M")
+    child.child(shares=True).add("minted-by-a-grandchild")
+    for masker in (parent, child, other):
+        assert masker.mask("minted-by-a-child minted-by-a-grandchild") == "***SECRET*** ***SECRET***"
 
 
 def test_a_child_sees_its_parents_values_also_later_ones_and_keeps_its_own():

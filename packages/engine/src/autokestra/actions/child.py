@@ -8,10 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from autokestra.actions.isolation import POWERLESS_HINT
 from autokestra.actions.protocol import ActionError, Reason
 
 _BASIC_VARIABLES: Final = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR")
 _OWN_PREFIX: Final = "AUTOKESTRA_"
+
+# Signals that end a program unless it handles them; codes above 128 that mean anything else stay codes.
+_FATAL: Final = frozenset(
+    (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS,
+     signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV, signal.SIGPIPE, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1,
+     signal.SIGUSR2, signal.SIGXCPU, signal.SIGXFSZ, signal.SIGSYS)
+)  # fmt: skip
+
+_HINTS: Final[Mapping[int, str]] = {
+    signal.SIGKILL: ", perhaps for lack of memory",
+    signal.SIGXCPU: ": its processor time (limits.cpu) is used up",
+}
 
 
 def child_environment(
@@ -58,7 +71,8 @@ class Child:
 
     `program` is an absolute path. `feeds` become the descriptors 3, 4 … which the child reads; each is a file in
     memory, or a pipe where the system has none. With `result_limit` the next descriptor takes what the child hands
-    back, at most that many bytes. The first `keep_stdout` bytes of stdout are kept besides going to the log.
+    back, at most that many bytes; with `result_is_stdout` that is standard output. The first `keep_stdout` bytes of
+    stdout are kept besides going to the log. `stdin` is what it can read there.
     """
 
     program: str
@@ -66,6 +80,8 @@ class Child:
     directory: Path
     feeds: Sequence[bytes] = ()
     result_limit: int | None = None
+    result_is_stdout: bool = False
+    stdin: bytes = b""
     keep_stdout: int = 0
 
 
@@ -74,7 +90,8 @@ class Ending:
     """How a child ended: `exit_code`, or `signal` (a number), or neither when that could not be learned.
 
     `stopped` says that it was terminated from here. `result` is what came on the result descriptor, cut off after
-    the limit plus one byte.
+    the limit plus one byte. `is_enclosed` says that bubblewrap stood between, which knows signals by their exit code
+    only; `is_powerless`, that a set-uid program complained of it.
     """
 
     exit_code: int | None
@@ -83,21 +100,27 @@ class Ending:
     stdout: bytes
     stdout_truncated: bool
     result: bytes
+    is_enclosed: bool = False
+    is_powerless: bool = False
 
     def failure(self) -> tuple[str, Reason, int | None] | None:
         """Return message, reason and exit code of a failure, None after exit code 0."""
-        code = self.exit_code if self.signal is None else 128 + self.signal
+        signalled = self.signal
+        if signalled is None and self.is_enclosed and self.exit_code is not None and self.exit_code - 128 in _FATAL:
+            signalled = self.exit_code - 128
+        code = self.exit_code if signalled is None else 128 + signalled
         if self.stopped == "timeout":
             return "stopped, because its timeout has passed", "timeout", code
         if self.stopped == "cancelled":
             return "cancelled", "cancelled", code
-        if self.signal is not None:
-            hint = ", perhaps for lack of memory" if self.signal == signal.SIGKILL else ""
-            return f"killed by {_signal_name(self.signal)}{hint}", "signal", code
+        if signalled is not None:
+            hint = _HINTS.get(signalled, "")
+            return f"killed by {_signal_name(signalled)}{hint}", "signal", code
         if self.exit_code is None:
             return "lost: the process that watched over it was killed", "lost", None
         if self.exit_code:
-            return f"exited with code {self.exit_code}", "exit-code", code
+            hint = f"; {POWERLESS_HINT}" if self.is_powerless else ""
+            return f"exited with code {self.exit_code}{hint}", "exit-code", code
         return None
 
 

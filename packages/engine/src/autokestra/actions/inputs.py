@@ -138,3 +138,61 @@ class HttpRequestInputs(HttpGetInputs):
         if len(given) > 1:
             raise ValueError("give at most one of json, form, body")
         return self
+
+
+class SleepInputs(Inputs):
+    """Inputs of `core/sleep`."""
+
+    duration: Duration = Field(description="How long, in seconds or as `30s`, `5m`, `2h`, `1d`.")
+
+
+class AssertInputs(Inputs):
+    """Inputs of `core/assert`."""
+
+    that: JsonValue = Field(description="What must be true: an expression (`{{ tasks.count.output > 0 }}`) or a list.")
+    message: str = Field(default="", description="What to say when it is not.")
+
+
+class FileReadInputs(Inputs):
+    """Inputs of `core/file.read`."""
+
+    path: str = Field(min_length=1, description="The file, relative to the workflow file's directory.")
+    encoding: Literal["text", "base64", "json"] = Field(
+        default="text", description="What the output's `content` is: UTF-8 text, base64 of the bytes, or parsed JSON."
+    )
+
+
+class FileWriteInputs(Inputs):
+    """Inputs of `core/file.write`."""
+
+    path: str = Field(min_length=1, description="The file, relative to the workflow file's directory.")
+    content: JsonValue = Field(description="Text; with `base64` the bytes it stands for, with `json` any value.")
+    encoding: Literal["text", "base64", "json"] = Field(default="text", description="How `content` is to be read.")
+    mode: Annotated[str, Field(pattern="^0?[0-7]{3}$")] = Field(
+        default="0644", description="Permissions, in octal and in quotes. Those of a file that holds a secret: 0600."
+    )
+    create_directories: bool = Field(default=False, description="Make missing directories above it.")
+
+
+class SqlInputs(Inputs):
+    """Inputs of `core/sql.query`."""
+
+    database: str = Field(
+        min_length=1,
+        description="`sqlite:///FILE` (relative to the workflow file's directory), `sqlite:///:memory:`, or "
+        "`postgresql://user:password@host/name`.",
+    )
+    sql: str = Field(
+        min_length=1, description="One statement. Values are written as `:name` and given as parameters, never as text."
+    )
+    parameters: dict[str, JsonValue] = Field(default_factory=dict, description="The value of each `:name`.")
+    max_rows: Annotated[int, Field(ge=1)] = Field(default=10_000, description="With more rows the task fails.")
+    timeout: Duration = Field(default=60.0, description="For the statement, in seconds or as `30s`, `5m`.")
+    create: bool = Field(default=False, description="Make a SQLite file that does not exist.")
+
+
+class SubWorkflowInputs(Inputs):
+    """Inputs of `core/workflow.run`."""
+
+    file: str = Field(min_length=1, description="The workflow file, relative to this one's directory.")
+    inputs: dict[str, JsonValue] = Field(default_factory=dict, description="Its inputs.")

@@ -6,10 +6,11 @@ parent-death signal follows the thread that forked. Here is one thread that live
 keeper for each child: it is the subreaper of everything that its child starts, so that what forks twice and leaves
 the session dies too; and when the engine is gone it sees the end of its socket and kills, whatever killed the engine.
 
-The server gets one byte and descriptors for each child: the control socket, the specification, and those which
-become 0, 1, 2, 3 … in the child. Only the forked child reads the specification, so that no long-lived process holds
-a task's environment. On the control socket, keeper to engine: `pid N`, `failed ERRNO fork|chdir|exec`, `exit CODE`,
-`signal NUMBER`, `left KILLED ALIVE`; engine to keeper: `T` (SIGTERM to the group), `E` (kill all and end).
+The server gets one byte (`+`, or `=` for a child under bubblewrap) and descriptors for each child: the control
+socket, the specification, and those which become 0, 1, 2, 3 … in the child. Only the forked child reads the
+specification, so that no long-lived process holds a task's environment. On the control socket, keeper to engine:
+`pid N`, `failed ERRNO fork|chdir|exec`, `exit CODE`, `signal NUMBER`, `left KILLED ALIVE`; engine to keeper: `T`
+(SIGTERM to the group), `E` (kill all and end).
 """
 
 import array
@@ -68,7 +69,7 @@ def serve(server: socket.socket) -> None:
                 os.set_inheritable(descriptor, False)
         if _fork(descriptors[0]) == 0:
             server.close()
-            _never_return(keep, list(descriptors))
+            _never_return(keep, list(descriptors), data == b"=")
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -96,8 +97,8 @@ def _start_clean(server: int) -> None:
     gc.freeze()  # forks share the memory that no one touches
 
 
-def keep(descriptors: list[int]) -> None:
-    """Start one child and stay with it until everything that it started is gone."""
+def keep(descriptors: list[int], enclosed: bool = False) -> None:  # noqa: FBT001, FBT002
+    """Start one child and stay with it until everything that it started is gone; `enclosed`: it is bubblewrap."""
     control, *others = descriptors
     _PRCTL(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake, waker = os.pipe()
@@ -128,11 +129,13 @@ def keep(descriptors: list[int]) -> None:
             else:
                 command = _read(control)
                 if command == b"T":
-                    _signal_group(child, signal.SIGTERM)
-                    _signal_group(child, signal.SIGCONT)  # a stopped process would get the first only later
+                    for group in _groups_within(child) if enclosed else (child,):
+                        _signal_group(group, signal.SIGTERM)
+                        _signal_group(group, signal.SIGCONT)  # a stopped process would get the first only later
                 else:  # "E", or the engine is gone
                     killed, alive = kill_tree(child)
-                    _tell(control, f"left {killed} {alive}")
+                    # The kernel has emptied bubblewrap's namespace; what is counted here would be its own process.
+                    _tell(control, f"left {0 if enclosed else killed} {alive}")
                     return
 
 
@@ -145,7 +148,7 @@ def become(control: int, others: list[int], keeper: int) -> None:  # pragma: no 
         if os.getppid() != keeper:  # it died before the line above: its death will not be signalled
             return
         specification, *sources = others
-        program, arguments, environment, directory = _specification(specification)
+        program, arguments, environment, directory, limits = _specification(specification)
         # Numbers that are sources may be targets too, so all sources move out of the way first.
         control, *sources = (
             fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR) for number in (control, *sources)
@@ -155,6 +158,7 @@ def become(control: int, others: list[int], keeper: int) -> None:  # pragma: no 
         stage = "chdir"
         os.chdir(directory)
         stage = "exec"
+        _limit(limits)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.execve(program, arguments, environment)  # noqa: S606
@@ -163,10 +167,26 @@ def become(control: int, others: list[int], keeper: int) -> None:  # pragma: no 
         _tell(control, f"failed {code} {stage}")
 
 
-def _specification(descriptor: int) -> tuple[bytes, list[bytes], dict[bytes, bytes], bytes]:  # pragma: no cover
+_Specification = tuple[bytes, list[bytes], dict[bytes, bytes], bytes, dict[str, int]]
+
+
+def _specification(descriptor: int) -> _Specification:  # pragma: no cover
     with open(descriptor, "rb") as stream:
-        program, arguments, environment, directory = marshal.loads(stream.read())  # noqa: S302  # from the engine only
-    return program, arguments, environment, directory
+        found: _Specification = marshal.loads(stream.read())  # noqa: S302  # from the engine only
+    return found
+
+
+def _limit(limits: dict[str, int]) -> None:  # pragma: no cover
+    if not limits:
+        return
+    import resource  # noqa: PLC0415  # few tasks want limits
+
+    if "memory" in limits:
+        # Linux counts private memory in it. RLIMIT_AS would count what is only reserved, and stop Java, Go and Node.
+        resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
+    if "cpu" in limits:
+        # First SIGXCPU, which may be handled to clean up, a second later SIGKILL.
+        resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 1))
 
 
 def kill_tree(child: int) -> tuple[int, int]:
@@ -188,7 +208,7 @@ def kill_tree(child: int) -> tuple[int, int]:
             killed += pid != child and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
             continue
         # When one dies its own children become ours, so killing our children again and again reaches them all.
-        remaining = _children()
+        remaining = _children(os.getpid())
         for descendant in remaining:
             try:
                 os.kill(descendant, signal.SIGKILL)
@@ -200,9 +220,24 @@ def kill_tree(child: int) -> tuple[int, int]:
         pause = min(pause * 2, 0.02)
 
 
-def _children() -> list[int]:
+def _groups_within(bubblewrap: int) -> set[int]:
+    """The process groups of the task's program and of what it has left behind.
+
+    bubblewrap itself is spared: it does not hand a signal on, and with it all would be over at once. Below it is its
+    own first process of the namespace, and below that the program.
+    """
+    groups = set()
+    for program in [below for first in _children(bubblewrap) for below in _children(first)]:
+        try:
+            groups.add(os.getpgid(program))
+        except OSError:  # gone in this moment
+            continue
+    return groups - {bubblewrap} or {bubblewrap}
+
+
+def _children(parent_pid: int) -> list[int]:
     """Processes whose parent is this one, from /proc; without it only the group can be found."""
-    me = str(os.getpid()).encode()
+    me = str(parent_pid).encode()
     found: list[int] = []
     try:
         names = os.listdir("/proc")  # noqa: PTH208

@@ -2,7 +2,7 @@
 
 Whatever the child does (ignores SIGTERM, forks, closes its pipes, prints for ever, leaves processes behind), `run`
 returns in bounded time after the end, the deadline or a cancel, in bounded memory. `spawner` and `keeper` start the
-child and kill its tree. Not here: isolation, and what the output means.
+child and kill its tree, `isolation` says what stands before its program. Not here: what the output means.
 """
 
 import errno
@@ -15,11 +15,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Final, Literal
 
 from autokestra.actions.child import Child, Ending, child_environment
+from autokestra.actions.isolation import POWERLESS_SIGNS
 from autokestra.actions.protocol import ActionContext, ActionError, Stream
 from autokestra.actions.spawner import SPAWNER
 
@@ -42,9 +42,16 @@ def run(child: Child, context: ActionContext) -> Ending:
     """Run `child` to its end and feed its output to the context's log. Raises ActionError if it cannot be started."""
     if context.cancelled.is_set():
         raise ActionError("cancelled before it started", reason="cancelled")
+    if context.isolation.is_hidden_place(child.directory):
+        raise ActionError(
+            f"the working directory '{child.directory}' is hidden from tasks: keep workflows elsewhere, "
+            "or write isolation: none",
+            reason="bad-input",
+        )
+    context.output.message(str(context.isolation), "warning" if context.isolation.is_less else "debug")
     with ExitStack() as stack:
         try:
-            control, streams = _start(child, context.environ, stack)
+            control, streams = _start(child, context, stack)
         except OSError as error:
             raise ActionError(f"cannot start a process: {error.strerror}", reason="start") from None
         # Whatever is raised from here on, a bug in the log included: the stack closes the control socket, and at
@@ -52,7 +59,7 @@ def run(child: Child, context: ActionContext) -> Ending:
         return _Watch(child, context, control, streams).to_the_end()
 
 
-def _start(child: Child, environ: Mapping[str, str], stack: ExitStack) -> tuple[socket.socket, dict[int, _Pipe]]:
+def _start(child: Child, context: ActionContext, stack: ExitStack) -> tuple[socket.socket, dict[int, _Pipe]]:
     """Have a keeper started; return our end of its control socket and of the child's pipes."""
     control, keepers = (stack.enter_context(end) for end in socket.socketpair())
     streams: dict[int, _Pipe] = {}
@@ -72,18 +79,29 @@ def _start(child: Child, environ: Mapping[str, str], stack: ExitStack) -> tuple[
             streams[own(reader)] = name
             return give(writer)
 
+        start = context.isolation.start(
+            child.program,
+            child.arguments,
+            context.environ,
+            child.directory,
+            options_at=3 + len(child.feeds) + (child.result_limit is not None and not child.result_is_stdout),
+        )
         specification = (
-            os.fsencode(child.program),
-            [os.fsencode(argument) for argument in (child.program, *child.arguments)],
-            {os.fsencode(name): os.fsencode(value) for name, value in environ.items()},
+            os.fsencode(start.program),
+            [os.fsencode(argument) for argument in start.arguments],
+            {os.fsencode(name): os.fsencode(value) for name, value in start.environ.items()},
             os.fsencode(child.directory),
+            dict(context.limits),
         )
         descriptors = [keepers.fileno(), give(readable(marshal.dumps(specification)))]
-        descriptors += [give(os.open(os.devnull, os.O_RDONLY)), pipe("stdout"), pipe("stderr")]
+        descriptors.append(give(readable(child.stdin) if child.stdin else os.open(os.devnull, os.O_RDONLY)))
+        descriptors += [pipe("result" if child.result_is_stdout else "stdout"), pipe("stderr")]
         descriptors += [give(readable(feed)) for feed in child.feeds]
-        if child.result_limit is not None:
+        if child.result_limit is not None and not child.result_is_stdout:
             descriptors.append(pipe("result"))
-        SPAWNER.spawn(descriptors)
+        if start.options is not None:
+            descriptors.append(give(readable(start.options)))
+        SPAWNER.spawn(descriptors, enclosed=start.options is not None)
     keepers.close()
     return control, streams
 
@@ -151,6 +169,9 @@ class _Watch:
         self._stdout = bytearray()
         self._stdout_truncated = False
         self._result = bytearray()
+        self._signs = POWERLESS_SIGNS if context.isolation.level != "none" else ()
+        self._stderr_end = b""
+        self._is_powerless = False
 
     def to_the_end(self) -> Ending:
         self._until_it_ends()
@@ -167,6 +188,8 @@ class _Watch:
             stdout=bytes(self._stdout),
             stdout_truncated=self._stdout_truncated,
             result=bytes(self._result),
+            is_enclosed=self._context.isolation.level != "none",
+            is_powerless=self._is_powerless,
         )
 
     def _until_it_ends(self) -> None:
@@ -229,6 +252,10 @@ class _Watch:
                 room = self._child.keep_stdout - len(self._stdout)
                 self._stdout += data[:room]
                 self._stdout_truncated |= len(data) > room
+            elif self._signs and not self._is_powerless:
+                self._stderr_end += data
+                self._is_powerless = any(sign in self._stderr_end for sign in self._signs)
+                self._stderr_end = self._stderr_end[-max(map(len, self._signs)) :]
             self._context.output.write(name, data)
         return bool(ready)
 

@@ -8,11 +8,13 @@ retries and writes the result down.
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NoReturn, Protocol
 
 from pydantic import BaseModel, JsonValue
+
+from autokestra.actions.isolation import NO_ISOLATION, Isolation
 
 Stream = Literal["stdout", "stderr"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -20,15 +22,19 @@ Level = Literal["debug", "info", "warning", "error"]
 # Why an action failed, for machines. The executor writes it into the task run.
 Reason = Literal[
     "bad-input",  # an input is well-formed but cannot be used: NUL byte, missing directory, refused URL
+    "assertion",  # what core/assert was told is not true
     "bad-output",  # what came back is no JSON value, or is not what it claims to be
     "cancelled",  # the execution was cancelled while the action ran
     "connection",  # name not found, connection refused or lost, TLS failed
+    "database",  # the database refused the statement or the connection
     "exit-code",  # the child ended with a code other than 0
     "http-status",  # the server answered with a status that was not expected
     "lost",  # whatever watched over the child went away, so its result is unknown
+    "scope",  # a sub-workflow wants more than the workflow that calls it has
     "signal",  # the child was killed by a signal that did not come from here
     "start",  # the child could not be started
     "timeout",  # the task's deadline or the action's own timeout passed
+    "sub-workflow",  # it did not succeed
     "too-large",  # the output or a body is over its limit
 ]
 
@@ -69,7 +75,9 @@ class ActionContext:
 
     `workdir` is the directory of the workflow file. `environ` is a child's whole environment, nothing is added to
     it. `deadline` is in seconds of `time.monotonic`, None for no limit. `mask` registers a value that the action
-    made itself, for the rest of the task.
+    made itself, for the rest of the task. `isolation` is what children run under, and which places are nobody's
+    business. `limits` are those of each child process: `memory` in bytes, `cpu` in seconds. `run_workflow` runs a
+    workflow file with inputs as a part of this task.
     """
 
     output: Output
@@ -81,6 +89,9 @@ class ActionContext:
     task_id: str
     execution_id: str
     attempt: int
+    isolation: Isolation = NO_ISOLATION
+    limits: Mapping[str, int] = field(default_factory=dict)
+    run_workflow: "Callable[[Path, Mapping[str, JsonValue], ActionContext], JsonValue] | None" = None
 
 
 InputModel = type[BaseModel]

@@ -63,7 +63,7 @@ class PythonRun:
             ),
             context,
         )
-        return _output(ending)
+        return output_of(ending)
 
 
 @cache
@@ -85,7 +85,8 @@ def _interpreter(name: str | None, context: ActionContext) -> str:
     return found
 
 
-def _output(ending: Ending) -> JsonValue:
+def output_of(ending: Ending, *, who: str = "the script") -> JsonValue:
+    """Return what a child handed over in the way of `runner`. Raises ActionError, whose message begins with `who`."""
     kind, answer = ending.result[:1], ending.result[1:]
     failure = ending.failure()
     if failure is not None:
@@ -93,7 +94,7 @@ def _output(ending: Ending) -> JsonValue:
         if reason == "exit-code" and kind == b"!":
             raise ActionError(_text(answer), reason="bad-output", exit_code=exit_code)
         if reason == "exit-code" and kind == b"^":
-            message = f"the script raised {_text(answer)}"
+            message = f"{who} raised {_text(answer)}"
         raise ActionError(message, reason=reason, exit_code=exit_code)
     if kind != b"=":
         raise ActionError(

@@ -8,7 +8,19 @@ from typing import Final, cast
 
 from pydantic import BaseModel, JsonValue
 
-from autokestra.actions.inputs import HttpGetInputs, HttpRequestInputs, LogInputs, PythonInputs, ShellInputs
+from autokestra.actions.inputs import (
+    AssertInputs,
+    FileReadInputs,
+    FileWriteInputs,
+    HttpGetInputs,
+    HttpRequestInputs,
+    LogInputs,
+    PythonInputs,
+    ShellInputs,
+    SleepInputs,
+    SqlInputs,
+    SubWorkflowInputs,
+)
 from autokestra.actions.protocol import Action, ActionContext, InputModel
 
 
@@ -32,10 +44,16 @@ _CORE: Final[Mapping[str, Action]] = MappingProxyType(
         type_: _BuiltIn(type=type_, input_model=model, module=module, name=name)
         for type_, model, module, name in (
             ("core/console.log", LogInputs, "console", "ConsoleLog"),
+            ("core/assert", AssertInputs, "simple", "Assert"),
+            ("core/file.read", FileReadInputs, "file", "FileRead"),
+            ("core/file.write", FileWriteInputs, "file", "FileWrite"),
             ("core/http.get", HttpGetInputs, "http", "HttpGet"),
             ("core/http.request", HttpRequestInputs, "http", "HttpRequest"),
             ("core/python.run", PythonInputs, "python", "PythonRun"),
             ("core/shell.run", ShellInputs, "shell", "ShellRun"),
+            ("core/sleep", SleepInputs, "simple", "Sleep"),
+            ("core/sql.query", SqlInputs, "sql", "SqlQuery"),
+            ("core/workflow.run", SubWorkflowInputs, "nested", "WorkflowRun"),
         )
     }
 )

@@ -42,15 +42,19 @@ class Spawner:
         with self._lock:
             self._connect()
 
-    def spawn(self, descriptors: Sequence[int]) -> None:
-        """Start a keeper and hand it the descriptors, in the order that `keeper` describes. Raises OSError."""
+    def spawn(self, descriptors: Sequence[int], *, enclosed: bool = False) -> None:
+        """Start a keeper and hand it the descriptors, in the order that `keeper` describes. Raises OSError.
+
+        `enclosed` says that the program is bubblewrap with the task's program in it.
+        """
+        request = b"=" if enclosed else b"+"
         with self._lock:
             try:
-                socket.send_fds(self._connect(), [b"+"], descriptors)
+                socket.send_fds(self._connect(), [request], descriptors)
             except (BrokenPipeError, ConnectionResetError):
                 # The server is gone, by a signal or the kernel's hunger for memory. Its keepers live on without it.
                 self._disconnect()
-                socket.send_fds(self._connect(), [b"+"], descriptors)
+                socket.send_fds(self._connect(), [request], descriptors)
 
     def close(self) -> None:
         """End the server; children that still run stay with their keepers."""

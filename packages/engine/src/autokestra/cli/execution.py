@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.plugin import plugins_option
 from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
@@ -73,6 +74,8 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
     _suggest_resume([row])
     console.out(f"created {local_time(row.created_at)}, took {_took(row.started_at, row.finished_at) or 'no end yet'}")
     console.out(f"from {console.visible(row.workflow_path)} (sha256 {row.workflow_sha256[:12]})")
+    if row.caller:
+        console.out(f"a part of task '{row.caller.task}' of execution {row.caller.execution}")
     console.out("")
     last = {attempt.task_id: attempt for attempt in attempts}  # sorted by number: the last one stays
     cells = [
@@ -95,9 +98,16 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
 @execution.command("logs")
 @click.argument("id_", metavar="ID")
 @click.option("--task", metavar="TASK", help="Only this task.")
+@click.option("--debug", is_flag=True, help="Also what only those who look for a fault want to know.")
 @json_option
 @state_option
-def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None:  # noqa: FBT001  # click calls by name
+def logs(
+    id_: str,
+    task: str | None,
+    debug: bool,  # noqa: FBT001  # click calls by name
+    as_json: bool,  # noqa: FBT001
+    state: str | None,
+) -> None:
     """Print the log of an execution."""
     from autokestra.cli.progress import line_object, shown  # noqa: PLC0415
 
@@ -109,7 +119,7 @@ def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None: 
     if as_json:
         console.out_json([line_object(line) for line in lines])
         return
-    for line in lines:
+    for line in lines if debug else [line for line in lines if not line.is_debug]:
         console.out(f"[{line.task_id}] {shown(line.message)}")
 
 
@@ -117,6 +127,8 @@ def logs(id_: str, task: str | None, as_json: bool, state: str | None) -> None: 
 @click.argument("id_", metavar="ID")
 @click.option("--from", "from_task", metavar="TASK", help="Run this task and all that needs it again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@plugins_option
+@click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
 @store_option
@@ -125,7 +137,9 @@ def resume(
     id_: str,
     from_task: str | None,
     max_parallel: int | None,
-    as_json: bool,  # noqa: FBT001  # click calls by name
+    plugins: Sequence[str],
+    require_isolation: bool,  # noqa: FBT001  # click calls by name
+    as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     store: str | None,
     state: str | None,
@@ -137,13 +151,15 @@ def resume(
     """
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
+    from autokestra.workflow.model import Workflow  # noqa: PLC0415
 
-    app = App(store=store, state=state, notify=say)
+    app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
     with _found(state) as executions:
         row = executions.execution(id_)
     if row.state == "SUCCESS" and from_task is None:
         console.notice(f"execution '{row.id}' is done: there is nothing to resume")
         return 0
+    app.check_isolation(Workflow.model_validate_json(row.workflow))
     with (
         app.engine(
             max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
@@ -228,7 +244,7 @@ def _cells(row: "Execution") -> Sequence[str]:
 
 def _suggest_resume(rows: "Sequence[Execution]") -> None:
     for row in rows:
-        if row.orphan:
+        if row.orphan and row.caller is None:  # what is a part of a task goes on with that
             console.notice(f"go on with it: workflow execution resume {row.id}")
 
 
@@ -265,6 +281,7 @@ def _execution_object(row: "Execution") -> dict[str, object]:
         "inputs": dict(row.inputs),
         "secrets": dict(row.secrets_used),
         "masked": row.masked,
+        "caller": None if row.caller is None else {"execution": row.caller.execution, "task": row.caller.task},
     }
 
 

@@ -8,14 +8,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
 from typing import Final, Literal, NamedTuple
 
 from autokestra import hardening
+from autokestra.actions.isolation import NOT_INSTALLED, NOT_LINUX, ROOT, Isolation, find_bubblewrap
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -113,29 +116,73 @@ def check_memory(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def check_isolation() -> Iterator[Check]:
-    """Whether bubblewrap is there and works, which hides files of yours from tasks."""
-    program = shutil.which("bwrap")
+    """Under which level tasks would run, tried out: with a hidden file, and with a process that must not be seen."""
+    program, reason = find_bubblewrap()
     if program is None:
-        yield Check(
-            "isolation", "warn", "bubblewrap is not installed: tasks can read what you can", "apt install bubblewrap"
-        )
-        return
-    probe = [program, "--ro-bind", "/", "/", "--unshare-pid", "--die-with-parent", "true"]
-    try:
-        done = subprocess.run(probe, capture_output=True, timeout=PROBE_SECONDS, check=False)
-        works = done.returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        works = False
-    if not works:
-        yield Check(
-            "isolation",
-            "warn",
-            f"{program} does not work here, as in most containers",
-            "sysctl kernel.unprivileged_userns_clone",
-        )
-    elif os.geteuid() == 0:
-        yield Check(
-            "isolation", "warn", f"{program} works, but root is not isolated by it", "run workflows as another user"
-        )
+        said = f"tasks run with isolation: none, and can read the key file ({reason})"
+        yield Check("isolation", "warn", said, way_to_isolation(reason or ""))
+    elif seen := seen_under(program):
+        yield Check("isolation", "fail", f"{program} hides less than it should: a task can see {seen}", _REPORT)
     else:
-        yield Check("isolation", "ok", f"{program} works")
+        yield Check("isolation", "ok", f"tasks see neither home and keys nor other processes ({program})")
+
+
+def seen_under(bubblewrap: str) -> str:
+    """Return what a program under `hidden` sees although it should not; nothing is the answer to hope for."""
+    with tempfile.TemporaryDirectory(prefix="autokestra-") as folder:
+        Path(folder, "hidden").write_text("seen", encoding="utf-8")
+        level = Isolation(level="hidden", bubblewrap=bubblewrap, hidden=(folder,))
+        reader, writer = os.pipe()
+        try:
+            script = ("-c", _LOOK, "sh", f"{folder}/hidden", str(Path("/proc/self/ns/pid").readlink()))
+            start = level.start("/bin/sh", script, {"PATH": os.defpath}, Path("/"), options_at=reader)
+            os.write(writer, start.options or b"")
+            os.close(writer)
+            done = subprocess.run(
+                start.arguments,
+                executable=start.program,
+                env=start.environ,
+                pass_fds=[reader],
+                capture_output=True,
+                timeout=PROBE_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return "what it likes: it does not start"
+        finally:
+            os.close(reader)
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else "what it likes: it does not start"
+
+
+_LOOK: Final = """
+if [ -e "$1" ]; then echo files that are hidden from it; fi
+if [ "$(readlink /proc/self/ns/pid)" = "$2" ]; then echo all processes; fi
+"""
+_REPORT: Final = "write isolation: none where you trust the task, and report this as a bug"
+
+
+def way_to_isolation(reason: str, *, settings: Path = Path("/proc/sys")) -> str:
+    """Return what to type or do where there is no isolation for `reason`."""
+    if reason == ROOT:
+        return "run workflows as another user"
+    if reason == NOT_INSTALLED:
+        return "apt install bubblewrap"
+    if reason == NOT_LINUX:
+        return "run workflows on Linux"
+    for setting, forbids, allows in _SWITCHES:
+        with suppress(OSError):
+            if settings.joinpath(*setting.split(".")).read_text(encoding="ascii").strip() == forbids:
+                return f"sysctl -w {setting}={allows}"
+    return (
+        "in a container: docker run --user 1000 --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+    )
+
+
+_OPTIONS: Final = ("seccomp=unconfined", "systempaths=unconfined")
+
+# What distributions switch user namespaces off with: Debian, Ubuntu, and anybody.
+_SWITCHES: Final = (
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+    ("user.max_user_namespaces", "0", "15000"),
+)

@@ -37,6 +37,8 @@ class PlainProgress:
     def _lines(self, event: Event) -> list[str]:
         match event:
             case LogLine():
+                if event.is_debug:
+                    return []
                 line = f"[{event.task_id}] {shown(event.message)}"
                 if not self._quiet:
                     return [line]

@@ -12,6 +12,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
+from autokestra.cli.plugin import plugins_option
 from autokestra.cli.stores import say
 from autokestra.errors import UsageError
 
@@ -82,6 +83,8 @@ def init(directory: str) -> None:
 @click.argument("file", type=click.Path(readable=False))  # the loader says it better
 @click.option("-i", "--input", "inputs", metavar="KEY=VALUE", multiple=True, help="An input; may be given again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@plugins_option
+@click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
@@ -91,6 +94,8 @@ def run(
     file: str,
     inputs: Sequence[str],
     max_parallel: int | None,
+    plugins: Sequence[str],
+    require_isolation: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001  # click calls by name
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
@@ -99,20 +104,23 @@ def run(
 ) -> int:
     """Run a workflow.
 
-    Exit codes: 0 success, 1 a task failed, 3 the workflow is invalid, 4 a secret is missing, 10 cancelled,
-    130 interrupted.
+    Exit codes: 0 success, 1 a task failed, 3 the workflow is invalid, 4 a secret is missing, 9 isolation is required
+    and not to be had, 10 cancelled, 130 interrupted.
     """
     gc.disable()  # importing makes many objects and no garbage: looking for it costs a tenth of the start-up
-    from autokestra.actions.spawner import SPAWNER  # noqa: PLC0415  # the engine, only for those who run it
+    from autokestra.actions.isolation import prepare as prepare_isolation  # noqa: PLC0415  # only for those who run
+    from autokestra.actions.spawner import SPAWNER  # noqa: PLC0415
 
+    prepare_isolation()
     SPAWNER.prepare()  # the fork server starts on another processor while the rest is imported here
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.workflow.arguments import typed_arguments  # noqa: PLC0415
 
     gc.freeze()
     gc.enable()
-    app = App(store=store, state=state, notify=say)
-    loaded = _load(file, quiet=quiet)
+    app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
+    loaded = _load(file, app, quiet=quiet)
+    app.check_isolation(loaded.workflow)
     warn_of_expiry(App(store=store), loaded.workflow.secrets)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:
@@ -151,20 +159,23 @@ def exit_code(execution: "Execution", received: Sequence[int]) -> int:
 
 @click.command("validate")
 @click.argument("files", nargs=-1, required=True, type=click.Path(readable=False))
+@plugins_option
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as a JSON array.")
-def validate(files: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # click calls by name
+def validate(files: Sequence[str], plugins: Sequence[str], as_json: bool) -> int:  # noqa: FBT001  # click's way
     """Check workflows without running them.
 
     Everything that is wrong in any of the files is reported at once. Exit code 3 when there is an error.
     """
-    from autokestra.actions.registry import catalog  # noqa: PLC0415
+    from autokestra.actions.plugin import Catalog  # noqa: PLC0415
+    from autokestra.app import App  # noqa: PLC0415
     from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
     from autokestra.workflow.problems import WorkflowInvalidError  # noqa: PLC0415
 
+    catalog = Catalog(App(plugins=plugins).actions)
     problems: list[Problem] = []
     for file in files:
         try:
-            loaded = load_workflow(Path(file), catalog=catalog())
+            loaded = load_workflow(Path(file), catalog=catalog)
         except WorkflowInvalidError as error:
             problems += error.problems
         else:
@@ -202,14 +213,14 @@ def stopped_by_signals(engine: "WorkflowEngine") -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _load(file: str, *, quiet: bool) -> "LoadedWorkflow":
+def _load(file: str, app: "App", *, quiet: bool) -> "LoadedWorkflow":
     """Load a workflow; problems are shown here, one line each, and end the command."""
-    from autokestra.actions.registry import catalog  # noqa: PLC0415
+    from autokestra.actions.plugin import Catalog  # noqa: PLC0415
     from autokestra.workflow.loader import load_workflow  # noqa: PLC0415
     from autokestra.workflow.problems import WorkflowInvalidError  # noqa: PLC0415
 
     try:
-        loaded = load_workflow(Path(file), catalog=catalog())
+        loaded = load_workflow(Path(file), catalog=Catalog(app.actions))
     except WorkflowInvalidError as error:
         show_problems(error.problems)
         raise click.exceptions.Exit(error.exit_code) from None

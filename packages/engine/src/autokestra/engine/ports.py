@@ -13,6 +13,7 @@ from autokestra.workflow.model import Task, Workflow
 from autokestra_secrets import SecretMasker
 
 INTERRUPTED: Final = "interrupted"
+STOPPED: Final = "stopped"  # with the task of which it is a part
 MISSING_SECRETS: Final = "missing-secrets"
 UNREADABLE_SECRETS: Final = "unreadable-secrets"  # the key is missing or wrong, or the store is damaged or busy
 
@@ -21,6 +22,7 @@ BUSY: Final = CONCURRENCY  # others of the workflow are under way, and it was no
 _WORDS: Final[Mapping[str, str]] = {
     CANCELLED: "cancelled by: workflow execution cancel",
     INTERRUPTED: "interrupted",
+    STOPPED: "stopped with the task that it is a part of",
     TIMEOUT: "the workflow's timeout has passed",
 }
 

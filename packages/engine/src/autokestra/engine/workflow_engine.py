@@ -30,7 +30,7 @@ from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.events import ExecutionEnded, ExecutionStarted, Observer
 from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, own_lease
 from autokestra.executions.plan import Change, Kept, Plan, TaskRule
-from autokestra.executions.records import Execution, ExecutionState, Lease, TaskState, execution_id
+from autokestra.executions.records import Execution, ExecutionState, Lease, TaskOf, TaskState, execution_id
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.pools import Pool
@@ -89,8 +89,11 @@ class WorkflowEngine:
         self._chance = chance
         self._wish = Wish()
 
-    def run(self, loaded: LoadedWorkflow, arguments: Mapping[str, Any]) -> Execution:
-        """Run a loaded workflow to its end and return its row; `arguments` are its inputs, typed already."""
+    def run(self, loaded: LoadedWorkflow, arguments: Mapping[str, Any], *, caller: TaskOf | None = None) -> Execution:
+        """Run a loaded workflow to its end and return its row; `arguments` are its inputs, typed already.
+
+        `caller` is the task as a part of which it runs.
+        """
         now = self._clock()
         lease = own_lease(self._store.leases.now)
         id_ = execution_id(now)
@@ -109,6 +112,7 @@ class WorkflowEngine:
             started_at=None,
             finished_at=None,
             lease=lease,
+            caller=caller,
         )
         self._store.create(row, [task.id for task in loaded.workflow.all_tasks])
         return self._coordinate(self._job(row, loaded.workflow, lease), {}, {})

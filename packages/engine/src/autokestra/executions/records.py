@@ -77,6 +77,14 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOf:
+    """A task of an execution, or an item of one: the caller of a workflow that runs within it."""
+
+    execution: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """One run of a workflow: an immutable copy of the document and its inputs, and how it went."""
 
@@ -96,6 +104,7 @@ class Execution:
     secrets_used: Mapping[str, str] = field(default_factory=dict)  # name -> store | environment
     masked: Masked = field(default_factory=dict)
     orphan: bool = field(default=False, compare=False)  # not ended, and nobody was at work on it when it was read
+    caller: TaskOf | None = None  # the task as a part of which it runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +186,11 @@ class LogLine:
     stream: Stream
     level: str
     message: str
+
+    @property
+    def is_debug(self) -> bool:
+        """Whether only those who look for a fault want to see it."""
+        return self.stream == "system" and self.level == "debug"
 
 
 def execution_id(now: int) -> str:

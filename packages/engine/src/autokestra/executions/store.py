@@ -25,6 +25,7 @@ from autokestra.executions.records import (
     LogLine,
     Masked,
     StoredOutput,
+    TaskOf,
     TaskRun,
     TaskState,
 )
@@ -98,6 +99,8 @@ class ExecutionStore:
                 created_at=execution.created_at,
                 lease_owner=execution.lease.owner if execution.lease else None,
                 lease_until=execution.lease.until if execution.lease else None,
+                caller_execution=execution.caller.execution if execution.caller else None,
+                caller_task=execution.caller.task if execution.caller else None,
             )
             rows = [
                 {"execution_id": execution.id, "task_id": task, "position": position}
@@ -228,6 +231,13 @@ class ExecutionStore:
         if row is None:
             raise ExecutionNotFoundError(f"no execution '{execution}'", hint="list them with: workflow execution list")
         return self._execution(row)
+
+    def latest_of(self, task: TaskOf) -> Execution | None:
+        """Return the execution that `task` began last."""
+        row = self._rows.read(
+            lambda db: self._sql.select_latest_of_task(db, caller_execution=task.execution, caller_task=task.task)
+        )
+        return None if row is None else self._execution(row)
 
     def executions(self, *, most: int = 1000) -> list[Execution]:
         """Return the newest executions first, at most `most`."""
@@ -480,6 +490,7 @@ def _to_json(value: object) -> str:
 def _execution(row: Any) -> Execution:
     fields = cast("dict[str, Any]", dict(row))
     owner, until = fields.pop("lease_owner"), fields.pop("lease_until")
+    caller, task = fields.pop("caller_execution"), fields.pop("caller_task")
     try:
         for name in ("inputs", "secrets_used", "masked"):
             fields[name] = json.loads(fields[name])
@@ -488,7 +499,11 @@ def _execution(row: Any) -> Execution:
             f"the row of execution '{fields['id']}' is damaged", hint="use another state database: --state FILE"
         ) from None
     fields["state"] = ExecutionState(fields["state"])
-    return Execution(**fields, lease=None if owner is None else Lease(owner=owner, until=until))
+    return Execution(
+        **fields,
+        lease=None if owner is None else Lease(owner=owner, until=until),
+        caller=None if caller is None else TaskOf(execution=caller, task=task),
+    )
 
 
 def _key(row: Any) -> AttemptKey:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from autokestra.errors import AutokestraError
 from autokestra.executions.records import attempt_id
@@ -36,6 +36,9 @@ class Envelope:
     parent: str | None = None  # of an item: the task that runs for each of them
     item: int | None = None  # which one, from 0; its value is read where it is used
     failed: tuple[str, ...] = ()  # of what runs after a failure: the tasks that did not succeed
+    isolation: Literal["none", "hidden"] | None = None  # what the workflow asks for; None for the best there is
+    max_output: int | None = None  # bytes of log that are kept, None for the default
+    limits: Mapping[str, int] = field(default_factory=dict)  # of each process: memory in bytes, cpu in seconds
 
     @property
     def id(self) -> str:

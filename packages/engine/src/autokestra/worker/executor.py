@@ -6,25 +6,31 @@ the workflow declares, used by this task or not.
 """
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pydantic import JsonValue
 
 from autokestra.actions.child import child_environment
+from autokestra.actions.isolation import IsolationPolicy
 from autokestra.actions.protocol import Action, ActionContext, ActionError, Cancellation
 from autokestra.errors import AutokestraError
 from autokestra.executions.records import AttemptState, Lease, LogLine, StoredOutput
 from autokestra.worker.context import template_context
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.heartbeat import RunningAttempts
+from autokestra.worker.maskers import ExecutionMaskers
 from autokestra.worker.outputs import OutputError, OutputVault, to_json
-from autokestra.worker.tasklog import IdleWatch, TaskLog
+from autokestra.worker.tasklog import MAX_LOG_BYTES, IdleWatch, TaskLog
 from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, resolve_templates
+
+if TYPE_CHECKING:
+    from autokestra.actions.nested import Caller
 
 ELSEWHERE: Final = "ELSEWHERE"  # the answer when the attempt is not, or no longer, this worker's
 
@@ -55,6 +61,9 @@ class AttemptRows(Protocol):
         ...
 
 
+RunNested = Callable[[Path, Mapping[str, JsonValue], ActionContext, "Caller"], JsonValue]
+
+
 class LogSink(Protocol):
     """Where masked lines go."""
 
@@ -76,60 +85,12 @@ class _Ending:
     result: str | None = None  # JSON
 
 
-class ExecutionMaskers:
-    """One masker for each execution, made when it is first asked for and cleared when the execution is over."""
-
-    def __init__(self, make: Callable[[], SecretMasker] = SecretMasker) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._maskers: dict[str, SecretMasker] = {}
-        self._used: dict[str, dict[str, str]] = {}
-        self._masked: dict[str, dict[str, dict[str, dict[str, int]]]] = {}
-
-    def of(self, execution: str) -> SecretMasker:
-        """Return the masker of `execution`."""
-        with self._lock:
-            return self._maskers.setdefault(execution, self._make())
-
-    def note_used(self, execution: str, used: Mapping[str, str]) -> None:
-        """Remember which secrets tasks have read, and from where."""
-        with self._lock:
-            self._used.setdefault(execution, {}).update(used)
-
-    def note_masked(self, execution: str, task: str, counts: Mapping[str, Mapping[str, int]]) -> None:
-        """Remember what was masked in the log of one attempt; attempts of a task add up."""
-        with self._lock:
-            total = self._masked.setdefault(execution, {})
-            for name, forms in counts.items():
-                sums = total.setdefault(task, {}).setdefault(name, {})
-                for form, count in forms.items():
-                    sums[form] = sums.get(form, 0) + count
-
-    def used(self, execution: str) -> dict[str, str]:
-        """Return name -> store | environment of every secret that a task of `execution` has read."""
-        with self._lock:
-            return dict(self._used.get(execution, {}))
-
-    def masked(self, execution: str) -> dict[str, dict[str, dict[str, int]]]:
-        """Return task -> secret name -> form -> how often it was replaced in the task's log."""
-        with self._lock:
-            return deepcopy(self._masked.get(execution, {}))
-
-    def drop(self, execution: str) -> None:
-        """Forget all values of an execution that is over."""
-        with self._lock:
-            self._used.pop(execution, None)
-            self._masked.pop(execution, None)
-            masker = self._maskers.pop(execution, None)
-        if masker is not None:
-            masker.clear()
-
-
 class WorkflowTaskExecutor:
     """Runs attempts. One object serves all threads of a worker process.
 
     `environ` is the environment from which children inherit the basic variables and what `passEnv` lists;
-    `clock` gives microseconds UTC.
+    `clock` gives microseconds UTC. `isolation` decides under which level a task's children run,
+    `nested` runs a workflow as a part of a task.
     """
 
     def __init__(
@@ -144,7 +105,11 @@ class WorkflowTaskExecutor:
         running: RunningAttempts,
         environ: Mapping[str, str],
         clock: Callable[[], int],
+        isolation: IsolationPolicy | None = None,
+        nested: RunNested | None = None,
     ) -> None:
+        self._nested = nested
+        self._isolation = isolation or IsolationPolicy()
         self._resolver = resolver
         self._actions = actions
         self._rows = rows
@@ -167,7 +132,7 @@ class WorkflowTaskExecutor:
         if not self._rows.claim(*key, lease=lease, now=self._clock()):
             return json.dumps({"attempt": job.id, "state": ELSEWHERE})
         masker = self._maskers.of(job.execution_id)
-        own = masker.child()  # what this task registers for itself stays with it
+        own = self._maskers.for_task(job.execution_id)  # what this task registers for itself stays with it
         log = TaskLog(
             own,
             self._logs.add,
@@ -175,6 +140,7 @@ class WorkflowTaskExecutor:
             task_id=job.task_id,
             attempt=job.attempt,
             clock=self._clock,
+            limit=job.max_output or MAX_LOG_BYTES,
         )
         with self._running.over(key) as cancelled:
             with self._idle.over(log):
@@ -237,7 +203,13 @@ class WorkflowTaskExecutor:
         deadline = None if job.timeout is None else time.monotonic() + job.timeout
         if cancelled.is_set():
             return _Ending(state=AttemptState.CANCELLED, reason="cancelled", message="cancelled before it started")
-        action = self._actions[job.type]
+        action = self._actions.get(job.type)
+        if action is None:  # it was there when the workflow was checked
+            raise ActionError(
+                f"there is no action '{job.type}' any more; name the folder of its plugin with --plugins DIR, or "
+                "install its package",
+                reason="start",
+            )
         with ExitStack() as stack:
             scope = stack.enter_context(self._resolver.scope(job.secrets, workflow=job.workflow_id))
             scope.register(masker)
@@ -254,8 +226,31 @@ class WorkflowTaskExecutor:
             task_id=job.task_id,
             execution_id=job.execution_id,
             attempt=job.attempt,
+            isolation=self._isolation.of(job.isolation),
+            limits=job.limits,
+            run_workflow=self._nested and partial(self._run_nested, job, own),
         )
         return _Ending(state=AttemptState.SUCCESS, result=to_json(action.run(model, context)))
+
+    def _run_nested(
+        self,
+        job: Envelope,
+        own: SecretMasker,
+        path: Path,
+        inputs: Mapping[str, JsonValue],
+        context: ActionContext,
+    ) -> JsonValue:
+        from autokestra.actions.nested import Caller  # noqa: PLC0415  # few tasks run workflows
+
+        assert self._nested is not None
+        caller = Caller(
+            workflow_id=job.workflow_id,
+            secrets=job.secrets,
+            pass_env=job.pass_env,
+            isolation=job.isolation,
+            masker=own,
+        )
+        return self._nested(path, inputs, context, caller)
 
     def _kept(self, job: Envelope, ending: _Ending) -> StoredOutput | None:
         """Keep the output of a success for other tasks; of a failure it is only shown."""

@@ -42,6 +42,19 @@ def typed_arguments(specs: Mapping[str, InputSpec], given: Mapping[str, str]) ->
     return values
 
 
+def checked_arguments(specs: Mapping[str, InputSpec], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same for values that have a kind already, from another workflow. Raises UsageError likewise."""
+    problems = [_unknown(name, specs)[0] for name in given if name not in specs]
+    for name, spec in specs.items():
+        if name in given and not fits(spec.type, given[name]):
+            problems.append(f"input '{name}': expected {KINDS[spec.type]}")
+        elif name not in given and spec.required:
+            problems.append(f"input '{name}' is required")
+    if problems:
+        raise UsageError("; ".join(problems))
+    return {name: given.get(name, spec.default) for name, spec in specs.items()}
+
+
 def fits(kind: str, value: object) -> bool:
     """Whether a value of a document is of the kind that an input declares; null is of every kind."""
     match value:

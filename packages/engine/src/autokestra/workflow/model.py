@@ -4,12 +4,14 @@
 `Workflow.model_validate_json` reads it back without YAML. Names, graph and templates are checked by `validate`.
 """
 
+from math import ceil
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from autokestra.workflow.durations import parse_duration
+from autokestra.workflow.sizes import parse_size
 
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"  # POSIX.1-2017, 8.1, and lower case
@@ -53,10 +55,15 @@ def is_expression(text: str) -> bool:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+LEAST_MEMORY: Final = 16 << 20  # bytes; with less, not even an interpreter starts
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+Isolation = Literal["none", "hidden"]
 
 
 class InputSpec(_Part):
@@ -98,6 +105,23 @@ class Concurrency(_Part):
     )
 
 
+class Limits(_Part):
+    """What each process of a task may use at most; the kernel enforces it."""
+
+    memory: Annotated[Size, Field(ge=LEAST_MEMORY)] | None = Field(
+        default=None, description="Memory of its own for each process: 512MiB, 2GiB. More is refused to it."
+    )
+    cpu: Duration | None = Field(
+        default=None, description="Processor time of each process: 60s, 5m. Whole seconds; then it is killed."
+    )
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """What is limited, as the kernel counts it: `memory` in bytes, `cpu` in whole seconds, rounded up."""
+        limits = {"memory": self.memory, "cpu": self.cpu}
+        return {name: ceil(value) for name, value in limits.items() if value is not None}
+
+
 class Task(_Part):
     """One step of a workflow."""
 
@@ -127,6 +151,11 @@ class Task(_Part):
     continue_on_error: Annotated[bool, Field(strict=True)] = Field(
         default=False, description="Whether its failure leaves the rest of the execution unharmed."
     )
+    isolation: Isolation | None = Field(default=None, description="Instead of what the workflow says.")
+    max_output: Size | None = Field(
+        default=None, description="How much of what it prints is kept: 1MiB, 1GiB. Default: 64MiB."
+    )
+    limits: Limits | None = Field(default=None, description="Limits of its child processes.")
 
 
 class Workflow(_Part):
@@ -145,6 +174,11 @@ class Workflow(_Part):
         description="Variables that child processes inherit, besides PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR.",
     )
     timeout: Duration | None = Field(default=None, description="Longest time for the whole execution.")
+    isolation: Isolation | None = Field(
+        default=None,
+        description="What child processes may see: hidden (only processes of their own, and neither the engine's home "
+        "nor its databases and keys) or none. Default: hidden where it works.",
+    )
     concurrency: Annotated[Concurrency | None, BeforeValidator(_short_concurrency)] = Field(
         default=None, description="How many executions of this workflow may run at once: a number, or a mapping."
     )

@@ -4,7 +4,7 @@ What is wrong in one task does not hide what is wrong in another: the checks of 
 go on where the structure is broken.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
@@ -256,7 +256,7 @@ class _Validation:
                 continue
             model = self._catalog.get(kind)
             if model is None:
-                hint = nearest(kind, self._catalog) or f"there are: {', '.join(sorted(self._catalog))}"
+                hint = nearest(kind, self._catalog) or _no_action(kind, self._catalog)
                 if "{{" not in kind:
                     self._report((*path, "type"), f"unknown action '{kind}'", hint=hint)
             elif isinstance(inputs, dict):
@@ -339,3 +339,9 @@ def _template_keys(value: object, path: Steps) -> Iterator[Steps]:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _template_keys(item, (*path, number))
+
+
+def _no_action(kind: str, catalog: Iterable[str]) -> str:
+    if "/" in kind and not kind.startswith("core/"):
+        return "no plugin offers it; name the folder of one with --plugins DIR, and see: workflow plugin list"
+    return f"there are: {', '.join(sorted(catalog))}"

@@ -24,6 +24,7 @@ class Log:
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
     messages: list[tuple[str, str]] = field(default_factory=list)
+    debug: list[tuple[str, str]] = field(default_factory=list)
     total: int = 0
 
     def write(self, stream: str, data: bytes) -> None:
@@ -32,7 +33,8 @@ class Log:
         self.total += len(data)
 
     def message(self, text: str, level: str = "info", *, limit: int | None = None) -> None:
-        self.messages.append((level, text if limit is None else text[:limit]))
+        kept = self.debug if level == "debug" else self.messages
+        kept.append((level, text if limit is None else text[:limit]))
 
 
 @dataclass

@@ -180,7 +180,7 @@ class OddKeeper:
         self.parts = parts
         self.heard = b""
 
-    def spawn(self, descriptors):
+    def spawn(self, descriptors, *, enclosed):
         control = socket.socket(fileno=os.dup(descriptors[0]))
         threading.Thread(target=self.answer, args=(control,), daemon=True).start()
 

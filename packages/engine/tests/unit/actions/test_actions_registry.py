@@ -8,7 +8,10 @@ from pydantic import ValidationError
 
 from autokestra.actions.registry import catalog, core_actions
 
-TYPES = ["core/console.log", "core/http.get", "core/http.request", "core/python.run", "core/shell.run"]
+TYPES = [
+    "core/assert", "core/console.log", "core/file.read", "core/file.write", "core/http.get", "core/http.request",
+    "core/python.run", "core/shell.run", "core/sleep", "core/sql.query", "core/workflow.run",
+]  # fmt: skip
 
 
 def test_all_built_in_actions_are_there():
@@ -64,6 +67,9 @@ def test_unknown_inputs_are_errors_and_every_field_is_described(name):
         ),
         ("core/http.request", {"url": "http://x", "json": None, "body": ""}, "give at most one of json, form, body"),
         ("core/http.request", {"url": "http://x", "method": "get it"}, "match pattern"),
+        ("core/file.write", {"path": "x", "content": "", "mode": "rw"}, "match pattern"),
+        ("core/sql.query", {"database": "x", "sql": "x", "maxRows": 0}, "greater than or equal"),
+        ("core/sleep", {"duration": -1}, "more than 0"),
     ],
 )
 def test_wrong_inputs_are_refused(name, inputs, problem):

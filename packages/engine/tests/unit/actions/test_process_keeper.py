@@ -53,12 +53,12 @@ def test_without_proc_nothing_is_found(monkeypatch):
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(os, "listdir", refuse)
-    assert [] == keeper._children()
+    assert [] == keeper._children(os.getpid())
 
 
 def test_children_are_found_whatever_they_are_called():
     with subprocess.Popen(["bash", "-c", "exec -a '(x) 1 (' sleep 100"]) as child:
-        assert child.pid in keeper._children()
+        assert child.pid in keeper._children(os.getpid())
         child.kill()
 
 

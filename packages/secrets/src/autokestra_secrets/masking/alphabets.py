@@ -86,3 +86,15 @@ def hexadecimal_separated(value: bytes) -> Iterator[bytes]:
     for digits in (value.hex(":"), value.hex(":").upper()):
         yield digits.encode()
         yield b"\\x" + digits.replace(":", "\\x").encode()
+
+
+def byte_lists(value: bytes) -> Iterator[bytes]:
+    """Yield the bytes one by one, as programs print a buffer that they do not take for text.
+
+    In hexadecimal: `61 62` (od, Node.js, Go), `0x61, 0x62` (C, Go); in decimal: `97,98` (JSON), `97, 98` (Python,
+    Rust, Java). More separators would be found more rarely than they would cost.
+    """
+    yield value.hex(" ").encode()
+    yield ", ".join([f"0x{byte:02x}" for byte in value]).encode()
+    yield ",".join(map(str, value)).encode()
+    yield ", ".join(map(str, value)).encode()

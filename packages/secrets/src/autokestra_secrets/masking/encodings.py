@@ -48,7 +48,7 @@ class Encoding(NamedTuple):
 
     Values that consist of `spared` bytes only are left as they are by it. Tools break `wrapped` ones into lines;
     with `tails`, also so early that what stands behind the break is looked for by itself. `common` ones are also
-    looked for in large values.
+    looked for in large values. In `exact` ones a blank is a blank.
     """
 
     kind: str
@@ -58,6 +58,7 @@ class Encoding(NamedTuple):
     wrapped: bool = False
     tails: bool = False
     common: bool = False
+    exact: bool = False
 
 
 _WORD: Final = re.compile(rb"[A-Za-z0-9_]*")
@@ -72,6 +73,7 @@ ENCODINGS: Final = (
     Encoding("utf-16", alphabets.utf16, "wsl.exe, redirected PowerShell"),
     Encoding("hex", alphabets.hexadecimal, "xxd -p, digest tools", wrapped=True, tails=True, common=True),
     Encoding("hex", alphabets.hexadecimal_separated, "openssl, C and Python literals", wrapped=True),
+    Encoding("bytes", alphabets.byte_lists, "buffers printed as they are: [97, 98], <Buffer 61 62>", exact=True),
     Encoding("percent", escapes.common_percent, "URLs and forms", _UNRESERVED, common=True),
     Encoding("percent", escapes.percent, "by every writer's idea of what to escape", _UNRESERVED),
     Encoding("double percent", escapes.double_percent, "a URL within a URL", _UNRESERVED),
@@ -120,7 +122,7 @@ def _encoded(encoding: Encoding, data: bytes, seen: set[bytes]) -> Iterator[Form
             continue
         seen.add(form)
         lead = ENCODED_LEAD if encoding.wrapped and len(form) >= WRAPPED_BYTES else 0
-        yield Form(encoding.kind, form, lead)
+        yield Form(encoding.kind, form, lead, encoding.exact)
         if lead and encoding.tails:
             seen.add(form[lead:])
             yield Form(encoding.kind, form[lead:], lead)

@@ -43,6 +43,7 @@ class SecretMasker:
         self._min_length = min_length
         self._era = 0
         self._parent: SecretMasker | None = None
+        self._shares = False
         self._lock = RLock()
         self._reset()
         for value in values:
@@ -55,17 +56,20 @@ class SecretMasker:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unmaskable: dict[str, str] = {}
 
-    def child(self) -> "SecretMasker":
+    def child(self, *, shares: bool = False) -> "SecretMasker":
         """Return a masker that sees all values of this one, also later ones, and keeps its own to itself.
 
-        What a child replaces is counted here too.
+        With `shares` what is added to it is added here too. What a child replaces is counted here too.
         """
         child = SecretMasker(placeholder=self._placeholder, min_length=self._min_length)
         child._parent = self
+        child._shares = shares
         return child
 
     def add(self, value: str | bytes | SecretValue, name: str | None = None) -> None:
         """Register `value`. One that cannot be masked safely is listed in `unmaskable` instead; an empty one is not."""
+        if self._shares and self._parent is not None:
+            self._parent.add(value, name)
         data = as_bytes(value)
         owner = name or UNNAMED
         reason = maskability(data, min_length=self._min_length)

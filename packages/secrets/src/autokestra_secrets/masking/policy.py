@@ -6,6 +6,8 @@ A room of its own, since a command that stores a value asks only this and should
 from collections.abc import Mapping
 from typing import Final
 
+from autokestra_secrets.errors import InvalidSettingError
+
 MIN_LENGTH: Final = 4  # bytes of a plain value, by default
 PLACEHOLDER: Final = "***SECRET***"
 PLACEHOLDER_LENGTH: Final = 64  # characters
@@ -33,9 +35,13 @@ def maskability(value: bytes, *, min_length: int = MIN_LENGTH) -> str | None:
 def placeholder_from(environ: Mapping[str, str]) -> str:
     """Return the placeholder that the variable AUTOKESTRA_MASK asks for, the default when it is absent or empty.
 
-    It may contain `{name}`. Raises ValueError when it is longer than 64 characters or holds a control character.
+    It may contain `{name}`. Raises InvalidSettingError when it is longer than 64 characters or holds one that cannot
+    be printed.
     """
     chosen = environ.get("AUTOKESTRA_MASK") or PLACEHOLDER
     if len(chosen) > PLACEHOLDER_LENGTH or not chosen.isprintable():
-        raise ValueError(f"AUTOKESTRA_MASK must be at most {PLACEHOLDER_LENGTH} printable characters")
+        raise InvalidSettingError(
+            f"AUTOKESTRA_MASK is no placeholder: expected at most {PLACEHOLDER_LENGTH} printable characters",
+            hint="export AUTOKESTRA_MASK='***{name}***', or unset it",
+        )
     return chosen

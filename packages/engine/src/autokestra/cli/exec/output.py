@@ -4,16 +4,16 @@ Pure: bytes in, bytes out, and `idle` when nothing came for a while. Where bytes
 """
 
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
-from autokestra_secrets import SecretMasker
+from autokestra_secrets import SecretMasker, placeholder_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from autokestra_secrets import SecretValue
 
-PLACEHOLDER: Final = b"***SECRET***"
 EARLY_BYTES: Final = 3  # of a match may be shown before it is known to be one: fewer than the shortest value, 4
 SETTLE_BYTES: Final = 1 << 16  # bytes kept to find out later how much is held
 
@@ -21,18 +21,25 @@ SETTLE_BYTES: Final = 1 << 16  # bytes kept to find out later how much is held
 class OutputMasker:
     """The values, and the mark that stands for one until the last moment.
 
-    The mark is random, so that what the masker replaced can be told from a program that prints the placeholder.
+    The mark is random, so that what the masker replaced can be told from a program that prints the placeholder. It is
+    followed by the name of the secret and a NUL.
     """
 
-    def __init__(self, values: "Mapping[str, SecretValue]") -> None:
-        self.mark = f"\0{os.urandom(16).hex()}\0".encode()
-        self.masker = SecretMasker(placeholder=self.mark.decode())
+    def __init__(self, values: "Mapping[str, SecretValue]", *, placeholder: str | None = None) -> None:
+        self.mark = f"\0{os.urandom(16).hex()}:".encode()
+        self._marked = re.compile(re.escape(self.mark) + rb"([^\0]*)\0")
+        self._placeholder = (placeholder_from(os.environ) if placeholder is None else placeholder).encode()
+        self.masker = SecretMasker(placeholder=f"{self.mark.decode()}{{name}}\0")
         for name, value in values.items():
             self.masker.add(value, name)
 
     def output(self, *, early: bool) -> "MaskedOutput":
         """Return a masker for one stream; with `early`, one whose `idle` shows what is held, if it is little."""
         return MaskedOutput(self, early=early)
+
+    def finished(self, out: bytes) -> bytes:
+        """Return `out` with the placeholder where marks are."""
+        return self._marked.sub(lambda mark: self._placeholder.replace(b"{name}", mark[1]), out)
 
 
 class MaskedOutput:
@@ -44,6 +51,7 @@ class MaskedOutput:
     """
 
     def __init__(self, owner: OutputMasker, *, early: bool) -> None:
+        self._owner = owner
         self._mark = owner.mark
         self._masker = owner.masker
         self._stream = owner.masker.stream()
@@ -66,7 +74,7 @@ class MaskedOutput:
             if self._size > SETTLE_BYTES:
                 self._held()
             out = self._without_shown(out)
-        return out.replace(self._mark, PLACEHOLDER)
+        return self._owner.finished(out)
 
     def idle(self) -> bytes:
         """Return what is held if it is shorter than any value; it stays part of the search. Else nothing."""
@@ -81,7 +89,7 @@ class MaskedOutput:
     def flush(self) -> bytes:
         """Return what was held, at the end of the stream."""
         self._since, self._size = [], 0
-        return self._without_shown(self._stream.flush()).replace(self._mark, PLACEHOLDER)
+        return self._owner.finished(self._without_shown(self._stream.flush()))
 
     def _held(self) -> bytes | None:
         """Return the bytes that the stream holds, None when a whole value that could be longer is among them.

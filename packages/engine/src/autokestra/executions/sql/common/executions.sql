@@ -1,8 +1,10 @@
 -- Statements that SQLite and PostgreSQL both understand. Parameters are named; each has a typed caller in store.py.
 
--- name: insert_execution(id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, created_at, lease_owner, lease_until)!
-INSERT INTO execution (id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, state, created_at, lease_owner, lease_until)
-VALUES (:id, :workflow_id, :workflow, :workflow_path, :workflow_sha256, :inputs, 'PENDING', :created_at, :lease_owner, :lease_until);
+-- name: insert_execution(id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, created_at, lease_owner, lease_until, caller_execution, caller_task)!
+INSERT INTO execution (id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, state, created_at, lease_owner, lease_until,
+                       caller_execution, caller_task)
+VALUES (:id, :workflow_id, :workflow, :workflow_path, :workflow_sha256, :inputs, 'PENDING', :created_at, :lease_owner, :lease_until,
+        :caller_execution, :caller_task);
 
 -- name: insert_task_run(execution_id, task_id, position)*!
 INSERT INTO task_run (execution_id, task_id, position, state, reason)
@@ -70,6 +72,11 @@ UPDATE execution SET lease_owner = :owner, lease_until = :until
 
 -- name: select_execution(id)^
 SELECT * FROM execution WHERE id = :id;
+
+-- name: select_latest_of_task(caller_execution, caller_task)^
+-- What a task began last.
+SELECT * FROM execution WHERE caller_execution = :caller_execution AND caller_task = :caller_task
+ ORDER BY created_at DESC, id DESC LIMIT 1;
 
 -- name: select_executions(most)
 SELECT * FROM execution ORDER BY created_at DESC, id DESC LIMIT :most;
