@@ -126,9 +126,9 @@ class App:
         `store` is the location of the secrets store.
         """
         places = [home_directory(self._environ)]
-        for database in (str(self.state_path), store):
-            if "://" not in database:
-                places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
+        for database in (self.state_path, store):
+            if database is not None and "://" not in str(database):
+                places += [f"{database}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
         key_file = self._environ.get(KEY_FILE_VARIABLE)
         return (*places, key_file) if key_file else tuple(places)
 
@@ -150,9 +150,19 @@ class App:
         with self.secrets() as store:
             return _cipher(store)
 
-    def resolver(self, store: SecretStore) -> SecretResolver:
-        """Return what looks up declared secrets, in the store first and in the environment after it."""
-        return SecretResolver(store, environ=self._environ)
+    def resolver(self, store: SecretStore, *, fallback: bool = True) -> SecretResolver:
+        """Return what looks up declared secrets, in the store first and with `fallback` in the environment after it."""
+        return SecretResolver(store, environ=self._environ, fallback=fallback)
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of the command."""
+        return self._environ
+
+    @property
+    def notify(self) -> Callable[[str], None]:
+        """What says a remark to a person who waits."""
+        return self._notify or (lambda _: None)
 
     @contextmanager
     def engine(self, *, max_parallel: int, observer: Observer) -> Iterator[WorkflowEngine]:
@@ -160,19 +170,45 @@ class App:
         with ExitStack() as stack:
             secrets = stack.enter_context(self.secrets())
             executions = stack.enter_context(self.executions(create=True))
-            writer = executions.log_writer()
-            stack.callback(writer.close)
-            shared = _Shared(
-                secrets=secrets,
-                executions=executions,
-                writer=writer,
-                outputs=OutputVault(executions, _cipher(secrets)),
-                running=RunningAttempts(executions, owner=this_process(os.getpid()), ticks=executions.leases.now),
-                environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
-                max_parallel=max_parallel,
-            )
-            maskers = ExecutionMaskers(partial(SecretMasker, placeholder=placeholder_from(shared.environ)))
-            yield self._wire(shared, stack, observer=observer, maskers=maskers)[0]
+            shared = self._share(stack, secrets, executions, _cipher(secrets), max_parallel=max_parallel)
+            yield self._wire(shared, stack, observer=observer, maskers=ExecutionMaskers(self.make_masker))[0]
+
+    @contextmanager
+    def worker(
+        self, secrets: SecretStore, executions: ExecutionStore, cipher: OutputCipher | None, *, max_parallel: int
+    ) -> Iterator[WorkflowTaskExecutor]:
+        """Build what runs attempts for coordinators of other processes: no secret comes from the environment."""
+        with ExitStack() as stack:
+            shared = self._share(stack, secrets, executions, cipher, max_parallel=max_parallel, is_local=False)
+            maskers = ExecutionMaskers(self.make_masker)
+            yield self._wire(shared, stack, observer=lambda _: None, maskers=maskers)[1]
+
+    def make_masker(self) -> SecretMasker:
+        """Return a masker that puts what the environment says in the place of secrets."""
+        return SecretMasker(placeholder=placeholder_from(self._environ))
+
+    def _share(
+        self,
+        stack: ExitStack,
+        secrets: SecretStore,
+        executions: ExecutionStore,
+        cipher: OutputCipher | None,
+        *,
+        max_parallel: int,
+        is_local: bool = True,
+    ) -> "_Shared":
+        writer = executions.log_writer()
+        stack.callback(writer.close)
+        return _Shared(
+            secrets=secrets,
+            executions=executions,
+            writer=writer,
+            outputs=OutputVault(executions, cipher),
+            running=RunningAttempts(executions, owner=this_process(os.getpid()), ticks=executions.leases.now),
+            environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
+            max_parallel=max_parallel,
+            is_local=is_local,
+        )
 
     def _wire(
         self,
@@ -182,10 +218,10 @@ class App:
         observer: Observer,
         maskers: ExecutionMaskers,
         ancestors: tuple[str, ...] = (),
-    ) -> tuple[WorkflowEngine, Worker]:
+    ) -> tuple[WorkflowEngine, WorkflowTaskExecutor]:
         """Return an engine and its worker; `ancestors` are the workflows that it runs within."""
         worker = WorkflowTaskExecutor(
-            self.resolver(shared.secrets),
+            self.resolver(shared.secrets, fallback=shared.is_local),
             actions=self.actions,
             rows=shared.executions,
             outputs=shared.outputs,
@@ -196,6 +232,7 @@ class App:
             clock=now,
             isolation=self.isolation(shared.secrets.location),
             nested=partial(self._run_nested, shared, ancestors),
+            accounts=not (shared.is_local or ancestors),
         )
         pool = LocalPool(worker.execute, max_workers=shared.max_parallel)
         stack.callback(pool.close)
@@ -203,16 +240,16 @@ class App:
             store=shared.executions,
             pool=pool,
             worker=_lasting(worker) if ancestors else worker,
-            resolver=self.resolver(shared.secrets),
+            resolver=self.resolver(shared.secrets, fallback=shared.is_local),
             maskers=maskers,
             outputs=shared.outputs,
             observer=observer,
             clock=now,
             max_parallel=shared.max_parallel,
             reads_secrets=True,
-            past_values=lambda names: _past_values(shared.secrets, names),
+            past_values=lambda names: past_values(shared.secrets, names),
             environ=shared.environ,
-            notify=self._notify or (lambda _: None),
+            notify=self.notify,
         )
         return engine, worker
 
@@ -260,6 +297,7 @@ class _Shared:
     running: RunningAttempts
     environ: Mapping[str, str]
     max_parallel: int
+    is_local: bool  # whether coordinator and workers are this process
 
 
 def _lasting(worker: Worker) -> Worker:
@@ -284,7 +322,7 @@ class _ObservedLog:
         self._writer.drain()
 
 
-def _past_values(store: SecretStore, names: Sequence[str]) -> Iterator[tuple[SecretValue, str]]:
+def past_values(store: SecretStore, names: Sequence[str]) -> Iterator[tuple[SecretValue, str]]:
     """Yield every kept version of those secrets that the store has."""
     for name in store.names().intersection(names):
         for version in store.history(name):

@@ -9,7 +9,8 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.plugin import plugins_option
-from autokestra.cli.run import default_parallel, exit_code, state_option, store_option
+from autokestra.cli.pool import pool_address, pool_options
+from autokestra.cli.run import exit_code, state_option, store_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import duration, local_time, utc_time
 
@@ -127,6 +128,7 @@ def logs(
 @click.argument("id_", metavar="ID")
 @click.option("--from", "from_task", metavar="TASK", help="Run this task and all that needs it again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@pool_options
 @plugins_option
 @click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
@@ -137,8 +139,13 @@ def resume(
     id_: str,
     from_task: str | None,
     max_parallel: int | None,
+    pool: str | None,
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    insecure_cluster: bool,  # noqa: FBT001  # click calls by name
     plugins: Sequence[str],
-    require_isolation: bool,  # noqa: FBT001  # click calls by name
+    require_isolation: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     store: str | None,
@@ -150,20 +157,22 @@ def resume(
     the file says now.
     """
     from autokestra.app import App  # noqa: PLC0415
-    from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
+    from autokestra.cli.run import engine_on, progress, stopped_by_signals  # noqa: PLC0415
     from autokestra.workflow.model import Workflow  # noqa: PLC0415
 
+    address = pool_address(
+        pool=pool, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, insecure_cluster=insecure_cluster
+    )
     app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
     with _found(state) as executions:
         row = executions.execution(id_)
     if row.state == "SUCCESS" and from_task is None:
         console.notice(f"execution '{row.id}' is done: there is nothing to resume")
         return 0
-    app.check_isolation(Workflow.model_validate_json(row.workflow))
+    if address is None:
+        app.check_isolation(Workflow.model_validate_json(row.workflow))
     with (
-        app.engine(
-            max_parallel=max_parallel or default_parallel(), observer=progress(as_json=as_json, quiet=quiet)
-        ) as engine,
+        engine_on(address, app, max_parallel=max_parallel, observer=progress(as_json=as_json, quiet=quiet)) as engine,
         stopped_by_signals(engine) as received,
     ):
         return exit_code(engine.resume(row.id, from_task=from_task), received)

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "run": Entry("autokestra.cli.run:run", "Run a workflow."),
     "validate": Entry("autokestra.cli.run:validate", "Check workflows without running them."),
     "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
+    "worker": Entry("autokestra.cli.worker:worker", "Run tasks for `workflow run --pool`, until it is stopped."),
     "plugin": Entry("autokestra.cli.plugin:plugin", "List and describe actions, and begin a plugin."),
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
     "doctor": Entry("autokestra.cli.doctor:doctor", "Check keys, stores and this machine, and say what to do."),

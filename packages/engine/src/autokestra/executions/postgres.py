@@ -64,6 +64,11 @@ class PostgresRows:
         """The URL without password and options."""
         return self._main.database.location
 
+    @property
+    def identity(self) -> str:
+        """What was drawn by lot when the tables were made."""
+        return str(self.read(self.sql.select_identity)["identity"])
+
     def read(self, work: Callable[[Any], T]) -> T:
         """Run `work`, which only reads; again if the connection was lost."""
         with self._main.turn() as link:

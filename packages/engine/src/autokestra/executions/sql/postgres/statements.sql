@@ -9,6 +9,9 @@ SELECT 1 FROM execution WHERE id = :id AND COALESCE(lease_owner, '') = :owner FO
 -- Of the executions of one workflow that ask at once whether they may run, one is answered at a time.
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || :workflow_id, 1));
 
+-- name: select_identity()^
+SELECT identity FROM state_version WHERE id = 1;
+
 -- name: select_now()^
 -- The time that leases compare: of the server, since machines do not agree.
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now;
