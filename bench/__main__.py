@@ -2,9 +2,16 @@
 
 import sys
 
-from bench import engine, masking, startup, vault
+from bench import commands, engine, masking, postgres, startup, vault
 
-BENCHES = {"startup": startup.main, "masking": masking.main, "vault": vault.main, "engine": engine.main}
+BENCHES = {
+    "startup": startup.main,
+    "masking": masking.main,
+    "vault": vault.main,
+    "commands": commands.main,
+    "engine": engine.main,
+    "postgres": postgres.main,
+}
 
 
 def main() -> int:

@@ -55,7 +55,7 @@ RUNNABLE = [page for page in PAGES if any(block["kind"] == "console" for block i
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_shows_what_happens(page, tmp_path):
+def test_a_page_shows_what_happens(page, tmp_path, request):
     folder = tmp_path / "work"
     folder.mkdir()
     environ = {
@@ -64,6 +64,9 @@ def test_a_page_shows_what_happens(page, tmp_path):
         "LANG": "C.UTF-8",
         "TZ": "UTC",
     }
+    if page.name == "postgresql.md":  # the page says that these are set
+        url = request.getfixturevalue("postgres_url")
+        environ |= {"AUTOKESTRA_STORE": url, "AUTOKESTRA_STATE": url}
     ran = 0
     for block in blocks(page):
         if block["title"]:

@@ -64,6 +64,12 @@ def test_a_machine_in_use_is_in_order(stored, home: Path) -> None:
         (lambda home: (home / "secret.key").write_text("akey1-x"), "key", "secret.key", None),
         (lambda home: (home / "secrets.db").write_bytes(b"no database" * 100), "store", "secrets.db", None),
         (
+            lambda home: (home / "secrets.db").write_bytes(b""),
+            "store",
+            "there is nothing in",
+            "workflow secrets restore FILE",
+        ),
+        (
             lambda home: (home / "left.tmp").write_text("x") and (home / "left.tmp").chmod(0o644),
             "files",
             "left.tmp is open to others",

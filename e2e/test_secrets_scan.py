@@ -88,3 +88,17 @@ def test_a_file_that_cannot_be_read_is_not_clean(stored, tree: Path) -> None:
 def test_what_cannot_be_looked_for_is_said(stored, tree: Path) -> None:
     stored.ok("secrets", "set", "PIN", "-q", input="123")
     assert "warning: secret 'PIN' cannot be looked for: shorter" in stored("secrets", "scan", tree).stderr
+
+
+def test_earlier_versions_are_looked_for_when_asked(stored, tree: Path) -> None:
+    stored.ok("secrets", "set", "ROTATED", "-q", input="first-value-41")
+    stored.ok("secrets", "set", "ROTATED", "-q", input="second-value-42")
+    stored.ok("secrets", "set", "ROTATED", "-q", "--description", "again", input="second-value-42")
+    (tree / "old.log").write_text("first-value-41\nsecond-value-42\n")
+    assert ["ROTATED"] == [one["name"] for one in json.loads(stored("secrets", "scan", str(tree), "--json").stdout)]
+    found = stored("secrets", "scan", "--all-versions", str(tree))
+    assert 12 == found.returncode
+    assert [
+        f"{tree}/old.log:1: ROTATED version 1 (plain)",
+        f"{tree}/old.log:2: ROTATED (plain)",
+    ] == found.stdout.splitlines()

@@ -121,3 +121,17 @@ def test_a_home_that_is_a_file_is_named(workflow, home: Path) -> None:
     home.write_text("a file")
     assert str(home) in workflow.fails("secrets", "set", "A", input="value", code=8)
     assert home.read_text() == "a file"
+
+
+def test_a_store_that_is_gone_is_said_and_a_new_one_is_begun_only_when_that_is_meant(workflow, home: Path) -> None:
+    workflow.ok("secrets", "set", "A", "-q", input="canary-7f1c")
+    (home / "secrets.db").write_bytes(b"")
+    warned = workflow("secrets", "list")
+    assert (0, "") == (warned.returncode, warned.stdout)
+    assert "warning: there is nothing in" in warned.stderr
+    refused = workflow("secrets", "set", "A", "-q", input="canary-7f1d")
+    assert 7 == refused.returncode
+    assert "--accept-rollback" in refused.stderr
+    assert 12 == workflow("secrets", "verify").returncode
+    workflow.ok("secrets", "set", "A", "-q", "--accept-rollback", input="canary-7f1d")
+    assert "canary-7f1d" == workflow.ok("secrets", "get", "A", "-q")

@@ -29,6 +29,7 @@ CERTIFIED: Final = "certified"  # the user who comes with a client certificate
 _PDEATHSIG: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 _IPC_RMID: Final = 0  # of shmctl(2)
 _NAMES: Final = count()
+_PREFIX: Final = "autokestra-pg-"
 
 # What a test server need not do: wait for the disk. A killed process loses nothing by it, only a power cut would.
 _SETTINGS: Final = {
@@ -55,7 +56,8 @@ class PostgresServer:
     """A running server. `password` is that of the user `postgres`, for TCP; the socket trusts whoever reaches it."""
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="autokestra-pg-"))
+        _sweep()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.password = secrets.token_urlsafe(12)
         self.port = 0
         self._settings = {**_SETTINGS, **(settings or {})}
@@ -237,6 +239,14 @@ class PostgresServer:
         except Exception:  # noqa: BLE001  # whatever it is, it does not answer yet
             return False
         return True
+
+
+def _sweep() -> None:
+    """Remove the directories of servers whose owners were killed before they could do it themselves."""
+    alive = {pid for pid, _ in processes()}
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}[0-9]*-*"):
+        if int(left.name.removeprefix(_PREFIX).partition("-")[0]) not in alive:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def processes() -> Iterator[tuple[int, int]]:

@@ -126,9 +126,9 @@ class App:
         `store` is the location of the secrets store.
         """
         places = [home_directory(self._environ)]
-        for database in (self.state_path, store):
-            if database is not None and "://" not in str(database):
-                places += [f"{database}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
+        for database in (str(self.state), store):
+            if "://" not in database:
+                places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
         key_file = self._environ.get(KEY_FILE_VARIABLE)
         return (*places, key_file) if key_file else tuple(places)
 

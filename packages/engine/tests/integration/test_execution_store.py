@@ -89,7 +89,7 @@ def test_an_absent_execution_is_named_with_a_remedy(store):
 def test_ids_sort_by_time_and_do_not_repeat():
     ids = [execution_id(now * 1000) for now in range(2_000)]
     assert sorted(ids) == ids
-    assert 10_000 == len({execution_id(1) for _ in range(10_000)})
+    assert 1_000 == len({execution_id(1) for _ in range(1_000)})  # of 2**35: once in 70,000 runs two are the same
 
 
 def test_an_attempt_is_claimed_once_and_ended_by_its_owner_only(store):

@@ -73,7 +73,7 @@ def restore_store(
             )
         # Before, not after: cut off in between, a note that is too low does no harm, while one that is too high
         # would make the restored store look like an attack.
-        Anchors(keys.home).record(header, lower=True)
+        Anchors(keys.home).record(header, location=target.location, lower=True)
         if not shared and not target.exists():
             _publish(copy, target.location, force=False)
         else:

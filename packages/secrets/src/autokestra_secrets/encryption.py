@@ -6,6 +6,7 @@ around.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple, NoReturn
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -115,9 +116,11 @@ def derive_subkey(data_key: bytes, *, store_id: bytes, purpose: str) -> bytes:
 
     Keys for values, journal and outputs are apart, so that no bytes sealed for one can be presented as another.
     """
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=store_id, info=f"autokestra/{purpose}/1".encode()).derive(
-        data_key
-    )
+    return _hkdf(data_key, store_id, f"autokestra/{purpose}/1".encode(), KEY_BYTES)
+
+
+def _hkdf(key: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(key)
 
 
 # MAC and hash are pyca's too: `hmac` and `hashlib` would load OpenSSL a second time, 3 ms of every start-up.
@@ -148,6 +151,9 @@ def sha256(message: bytes) -> bytes:
     return state.finalize()
 
 
+_NUMBER_LENGTH: Final = (8).to_bytes(4, "big")
+
+
 def encode_fields(*fields: bytes | str | int) -> bytes:
     """Return the injective encoding R1 of `fields`: each is its length (4 bytes, big-endian) and its bytes.
 
@@ -155,14 +161,16 @@ def encode_fields(*fields: bytes | str | int) -> bytes:
     because each length says where the next field begins.
     """
     parts: list[bytes] = []
+    add = parts.append  # of what a bulk operation costs, this loop is the largest part
     for field in fields:
         if isinstance(field, int):
-            data = field.to_bytes(8, "big", signed=True)
-        elif isinstance(field, str):
-            data = field.encode("utf-8", "surrogatepass")  # text read from a damaged database must encode, then fail
-        else:
-            data = field
-        parts += (len(data).to_bytes(4, "big"), data)
+            add(_NUMBER_LENGTH)
+            add(field.to_bytes(8, "big", signed=True))
+            continue
+        # Text read from a damaged database must encode, then fail.
+        data = field.encode("utf-8", "surrogatepass") if isinstance(field, str) else field
+        add(len(data).to_bytes(4, "big"))
+        add(data)
     return b"".join(parts)
 
 
@@ -183,6 +191,11 @@ def associated_data(
 
     A row that is moved to another name or store, or edited in any column, no longer opens. Times are microseconds UTC.
     """
-    return encode_fields(
-        "autokestra row", format, key_id, store_id, table, name, version, created_at, updated_at, state, metadata
-    )
+    fixed = _fixed_fields("autokestra row", format, key_id, store_id, table)
+    return fixed + encode_fields(name, version, created_at, updated_at, state, metadata)
+
+
+@lru_cache(maxsize=16)
+def _fixed_fields(*fields: bytes | str | int) -> bytes:
+    """Return the encoding of the fields that all rows of a store have in common; ids and words, nothing secret."""
+    return encode_fields(*fields)

@@ -4,7 +4,7 @@ Whoever drops, replays or edits rows without the key cannot make the journal agr
 hands its rows to a backend.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from autokestra_secrets.backends import (
@@ -23,6 +23,7 @@ from autokestra_secrets.backends import (
 from autokestra_secrets.encryption import check_mac, encode_fields, mac
 from autokestra_secrets.errors import DamagedError
 
+_ROW: Final = encode_fields("autokestra journal row")  # encodings of fields, one after the other, are that of all
 VERIFY_HINT: Final = "see what else was changed: workflow secrets verify"
 
 
@@ -98,10 +99,7 @@ def first_link(key: bytes, header: Header) -> bytes:
 
 def next_link(key: bytes, previous: bytes, row: JournalRow) -> bytes:
     """Return the MAC after `row`, given the one before it."""
-    fields = encode_fields(
-        "autokestra journal row", previous, row.generation, row.at, row.operation, row.name, row.version, row.tag
-    )
-    return mac(key, fields)
+    return mac(key, _ROW + encode_fields(previous, *row))
 
 
 def seal_header(key: bytes, header: Header) -> Header:
@@ -142,10 +140,24 @@ class JournalWriter:
 
     def append(self, operation: str, name: str, version: int, tag: bytes) -> None:
         """Append one row and chain it to those before."""
-        row = JournalRow(self.header.generation + 1, self.at, operation, name, version, tag)
-        self._backend.put_journal(row)
-        link = next_link(self.key, self.header.journal_mac, row)
-        self.header = self.header._replace(generation=row.generation, journal_mac=link)
+        self._append([JournalRow(self.header.generation + 1, self.at, operation, name, version, tag)])
+
+    def append_puts(self, rows: Sequence[SecretRow]) -> None:
+        """Append that versions of secrets were written, in this order."""
+        first = self.header.generation + 1
+        self._append(
+            [
+                JournalRow(generation, self.at, PUT, row.name, row.version, row.auth_tag)
+                for generation, row in enumerate(rows, first)
+            ]
+        )
+
+    def _append(self, entries: Sequence[JournalRow]) -> None:
+        self._backend.put_journal(*entries)
+        link = self.header.journal_mac
+        for entry in entries:
+            link = next_link(self.key, link, entry)
+        self.header = self.header._replace(generation=self.header.generation + len(entries), journal_mac=link)
 
     def restart(self, key: bytes, header: Header) -> None:
         """Begin a new chain under another key, at the generation that the old one has reached."""

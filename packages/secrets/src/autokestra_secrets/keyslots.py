@@ -17,7 +17,7 @@ from autokestra_secrets.errors import (
     SecretsError,
 )
 from autokestra_secrets.keytext import MasterKey
-from autokestra_secrets.metadata import checked_label
+from autokestra_secrets.metadata import checked_label, is_time
 from autokestra_secrets.recovery import recovery_text
 from autokestra_secrets.session import Session
 from autokestra_secrets.slots import SLOTS_MAX, is_whole, open_slots
@@ -56,6 +56,7 @@ class KeySlots:
         with self._session.using() as backend, backend.snapshot():
             header, slots = self._session.header(), backend.slots()
         if header is None:
+            self._session.watch()
             return []
         key = self._at_hand()
         return [_shown(slot, current=None if key is None else _opens(slot, key, header)) for slot in slots]
@@ -193,4 +194,5 @@ def _shown(row: SlotRow, *, current: bool | None) -> KeySlot:
         label, kind = checked_label(row.label), checked_label(row.kind)
     except InvalidMetadataError:
         label, kind = "(damaged)", "(damaged)"
-    return KeySlot(row.slot, label, kind, row.iterations, row.created_at, current)
+    created_at = row.created_at if is_time(row.created_at) else 0
+    return KeySlot(row.slot, label, kind, row.iterations, created_at, current)

@@ -15,7 +15,7 @@ KEY_PREFIX: Final = "akey1-"
 CHECKSUM_BYTES: Final = 4  # a mistyped key passes once in four thousand million times
 PASSPHRASE_LENGTH: Final = 12  # characters; fewer are refused
 KEY_TEXT_BYTES: Final = 4096  # more is not a key but a wrong file
-GENERATED_KEY_ITERATIONS: Final = 100_000  # nobody guesses 256 random bits; DESIGN asks for no fewer
+GENERATED_KEY_ITERATIONS: Final = 100_000  # nobody guesses 256 random bits; R13 asks for no fewer
 PASSPHRASE_ITERATIONS: Final = 600_000  # OWASP Password Storage Cheat Sheet, PBKDF2-HMAC-SHA256
 
 KeyKind = Literal["key", "passphrase"]

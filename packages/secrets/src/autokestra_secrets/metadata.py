@@ -105,6 +105,11 @@ def checked_change(*, description: str | None, tags: Iterable[str] | None) -> di
     return change
 
 
+def is_time(microseconds: int) -> bool:
+    """Return whether a number of microseconds UTC is a time that clocks show and programs can print (R12)."""
+    return -TIME_MAX <= microseconds <= TIME_MAX
+
+
 def encode_details(details: Details) -> str:
     """Return the one JSON text for `details`: sorted keys, no spaces, absent when empty (R20 of the envelope)."""
     given = {name: value for name, value in details._asdict().items() if value not in ("", (), None)}

@@ -3,15 +3,19 @@
 Which keys there are and who may ask is the matter of `keyslots`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
-from autokestra_secrets.backends import KEY_RETIRE, PUT, SLOT_ADD, Backend, Header, JournalRow, SlotRow
+from autokestra_secrets.backends import KEY_RETIRE, SLOT_ADD, Backend, Header, JournalRow, SecretRow, SlotRow
 from autokestra_secrets.errors import ConflictError, DamagedError
 from autokestra_secrets.journal import VERIFY_HINT, chain_end, written, written_retired, written_slots
 from autokestra_secrets.keyring import change_data_key
 from autokestra_secrets.keytext import MasterKey
 from autokestra_secrets.session import Writing
 from autokestra_secrets.slots import is_whole, open_slots, slot_tags
+
+_BATCH_ROWS: Final = 500  # versions written at once
+_BATCH_BYTES: Final = 8 << 20  # of values, so that large ones are not all in memory at once
 
 
 def reencrypt(
@@ -55,20 +59,35 @@ def reencrypt(
     for old in (*(keyring.retire_again(row, former) for row in retired), keyring.retire(former, at=journal.at)):
         backend.put_retired(old)
         journal.append(KEY_RETIRE, old.key_id.hex(), 0, old.auth_tag)
-    for name in sorted(expected):
-        rows = backend.versions(name)
-        # A row put back from an older copy opens too: it must not become genuine by being sealed again.
-        if expected[name] != {row.version: row.auth_tag for row in rows}:
-            raise _not_as_written(f"secret '{name}' is")
-        backend.remove_versions(name, up_to=rows[-1].version)
+    for rows in _batches(backend, expected):
+        for name, newest in {row.name: row.version for row in rows}.items():
+            backend.remove_versions(name, up_to=newest)
+        sealed = []
         for row in rows:
-            sealed = keyring.seal_row(row, former.open_row(row))
-            backend.put_secret(sealed)
-            journal.append(PUT, sealed.name, sealed.version, sealed.auth_tag)
+            sealed.append(keyring.seal_row(row, former.open_row(row)))
             done += 1
             if progress is not None:
                 progress(done, total)
+        backend.put_secret(*sealed)
+        journal.append_puts(sealed)
     return done
+
+
+def _batches(backend: Backend, expected: dict[str, dict[int, bytes]]) -> Iterator[list[SecretRow]]:
+    """Yield all versions of all secrets, many at a time, those of a secret together."""
+    batch: list[SecretRow] = []
+    size = 0
+    for name in sorted(expected):
+        rows = backend.versions(name)
+        # A row put back from an older copy opens too: it must not become genuine by being sealed again.
+        if sorted(expected[name].items()) != [(row.version, row.auth_tag) for row in rows]:
+            raise _not_as_written(f"secret '{name}' is")
+        batch += rows
+        size += sum(len(row.encrypted_value) for row in rows)
+        if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
 def _check_owners(slots: Sequence[SlotRow], owners: dict[int, MasterKey], *, drop_others: bool) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import NamedTuple
 
-from autokestra_secrets.anchors import Anchor, Anchors, is_older
+from autokestra_secrets.anchors import Anchors, is_older
 from autokestra_secrets.backends import SLOT_ADD, Backend, Header, SecretRow
 from autokestra_secrets.errors import DamagedError, KeyMissingError, RolledBackError, StoreUnavailableError
 from autokestra_secrets.journal import JournalWriter, check_header, genuine, seal_header
@@ -85,7 +85,7 @@ class Session:
                 header = seal_header(writing.journal.key, writing.journal.header)
                 backend.put_header(header)
             if self.anchors is not None:
-                self.anchors.record(header, lower=self._accept_rollback)
+                self.anchors.record(header, location=self.location, lower=self._accept_rollback)
                 self._accept_rollback = False  # from here on the store is as new as can be
             if writing.journal.removed:
                 backend.purge()
@@ -103,6 +103,7 @@ class Session:
         """Return the current value of a secret, None when there is none. Raises DamagedError."""
         row = genuine(name, *self.backend.current(name))
         if row is None:
+            self.watch()  # it may be absent because the store is an older one, or gone
             return None
         if self._keyring is not None and self._keyring.key_id == row.key_id:
             return SecretValue(self._keyring.open_row(row))
@@ -115,6 +116,7 @@ class Session:
         rows = {name: genuine(name, *self.backend.current(name)) for name in names}
         found = {name: row for name, row in rows.items() if row is not None}
         if not found:
+            self.watch()
             return {}
         keyring = self.keyring()
         return {name: SecretValue(keyring.open_row(row)) for name, row in found.items()}
@@ -143,39 +145,63 @@ class Session:
         return keyring
 
     def watch(self) -> None:
-        """Say it, once, if this is an older copy of a store that this machine has seen. Needs no key."""
+        """Say it, once, if this is an older copy of a store that this machine has seen, or nothing is left of one.
+
+        Needs no key.
+        """
         if not self._watched:
             with suppress(DamagedError):  # a listing needs no header
                 header = self.backend.header()
                 if header is not None:
                     self._watch(header, genuine=False)
+                else:
+                    self._watched = True
+                    vanished = self.vanished()
+                    if vanished and self._notify is not None:
+                        self._notify(f"warning: {vanished}")
+
+    def vanished(self) -> str:
+        """Return what to say when there is nothing where this machine has seen a store; "" when it has seen none."""
+        anchor = None if self.anchors is None else self.anchors.seen_at(self.location)
+        if anchor is None:
+            return ""
+        return (
+            f"there is nothing in {self.location}, where this machine has seen a secret store "
+            f"at generation {anchor.generation}"
+        )
 
     def _watch(self, header: Header, *, genuine: bool) -> None:
         if self._watched or self.anchors is None:
             return
         self._watched = True
-        anchor = self.anchors.read(header.store_id)
-        if anchor is None:
-            return  # reading creates nothing
-        if is_older(header, anchor):
+        wrong = self.unexpected(header)
+        if wrong:
             if self._notify is not None:
-                self._notify(f"warning: {self._older(header, anchor)}")
-        elif genuine:
-            self.anchors.record(header)
+                self._notify(f"warning: {wrong}")
+        elif genuine and self.anchors.read(header.store_id) is not None:  # reading creates nothing
+            self.anchors.record(header, location=self.location)
 
     def _refuse_older(self, header: Header) -> None:
-        anchor = None if self.anchors is None or self._accept_rollback else self.anchors.read(header.store_id)
-        if anchor is not None and is_older(header, anchor):
+        wrong = "" if self._accept_rollback else self.unexpected(header)
+        if wrong:
             raise RolledBackError(
-                f"nothing was written: {self._older(header, anchor)}",
+                f"nothing was written: {wrong}",
                 hint="put the newest copy back, or accept this one with --accept-rollback",
             )
 
-    def _older(self, header: Header, anchor: Anchor) -> str:
-        return (
-            f"{self.location} is an older copy of the secret store: it is at generation {header.generation}, "
-            f"and this machine has seen {anchor.generation}"
-        )
+    def unexpected(self, header: Header) -> str:
+        """Return what to say when this machine has seen a newer copy, or another store here; else ""."""
+        if self.anchors is None:
+            return ""
+        anchor = self.anchors.read(header.store_id)
+        if anchor is not None and is_older(header, anchor):
+            return (
+                f"{self.location} is an older copy of the secret store: it is at generation {header.generation}, "
+                f"and this machine has seen {anchor.generation}"
+            )
+        if self.anchors.is_stranger(header.store_id, self.location):
+            return f"{self.location} is another secret store than the one that this machine has seen there"
+        return ""
 
     def unlock(self, header: Header) -> Keyring:
         """Return the keys that belong to `header`, deriving them at the first call only."""
@@ -202,6 +228,13 @@ class Session:
             raise StoreUnavailableError(
                 f"there is no secret store at {self.location} yet",
                 hint="create it by storing a secret: workflow secrets set NAME",
+            )
+        vanished = "" if header is not None or self._accept_rollback else self.vanished()
+        if vanished:
+            # Truncated, or removed: a new store in its place would hide that, and the loss would be found out late.
+            raise RolledBackError(
+                f"nothing was written: {vanished}",
+                hint="put it back, or restore a backup; to begin with an empty store: --accept-rollback",
             )
         if header is None and not (self.backend.may_mint and self.keys.absent):
             self._load_key()

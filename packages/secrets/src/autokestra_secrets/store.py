@@ -88,8 +88,8 @@ class SecretStore(StoreCare):
         Creates and reads nothing yet. A missing default store reads as empty, a missing named one is a
         StoreUnavailableError when it is read; the first write creates either.
 
-        An older copy of a store that this machine has seen is read with one warning to `notify`, and written to only
-        with `accept_rollback`: else RolledBackError.
+        An older copy of a store that this machine has seen, or nothing where it has seen one, is read with one warning
+        to `notify`, and written to only with `accept_rollback`: else RolledBackError.
         """
         keys = keys or MasterKeyProvider(environ)
         if location is None:
@@ -172,6 +172,7 @@ class SecretStore(StoreCare):
         """
         with self._session.using() as backend, backend.snapshot():
             if self._session.header() is None:
+                self._session.watch()
                 return None
             return self._session.keyring().output_cipher(backend.retired())
 

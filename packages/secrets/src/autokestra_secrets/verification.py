@@ -23,8 +23,8 @@ class Problem(NamedTuple):
 
     `kind` is one of "header", "slot", "retired", "journal", "dropped", "replayed" (put back from an older copy),
     "foreign" (sealed by another store or data key), "damaged", "unreadable" (nothing else could be judged),
-    "rolled-back" or "forked". `name` and `version` say which secret, where it is one; `name` is safe to show, whatever
-    stands in the database.
+    "rolled-back", "forked" or "exchanged" (another store). `name` and `version` say which secret, where it is one;
+    `name` is safe to show, whatever stands in the database.
     """
 
     kind: str
@@ -57,12 +57,17 @@ def verify_snapshot(session: Session, *, anchored: bool) -> Report:
     """Do what `verify` does, inside a snapshot that is under way. Raises DamagedError where nothing can be judged."""
     header = session.header()
     if header is None:
-        return Report(ok=True, problems=(), secrets=0, generation=0)
+        vanished = session.vanished() if anchored else ""
+        nothing = (Problem("rolled-back", "", 0, vanished),) if vanished else ()
+        return Report(ok=not nothing, problems=nothing, secrets=0, generation=0)
     slots = session.backend.slots()
     keyring = open_keyring(header, slots, session.keys, location=session.location, random=session.random)
     anchor = session.anchors.read(header.store_id) if anchored and session.anchors is not None else None
     audit = _Audit(session.backend, header, keyring)
     problems = tuple(audit.problems(slots, anchor))
+    if anchored and session.anchors is not None and session.anchors.is_stranger(header.store_id, session.location):
+        what = f"{session.location} is another secret store than the one that this machine has seen there"
+        problems = (*problems, Problem("exchanged", "", 0, what))
     return Report(ok=not problems, problems=problems, secrets=len(audit.names), generation=header.generation)
 
 

@@ -6,10 +6,10 @@ Everything here happens inside one transaction; values come in and rows go out.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from autokestra_secrets.backends import DELETE, PRUNE, PUT, MetadataRow, SecretRow
+from autokestra_secrets.backends import DELETE, PRUNE, MetadataRow, SecretRow
 from autokestra_secrets.errors import ConflictError, DamagedError, InvalidSecretNameError
 from autokestra_secrets.journal import VERIFY_HINT, genuine, written
-from autokestra_secrets.metadata import Details, SecretMetadata, decode_details, encode_details
+from autokestra_secrets.metadata import Details, SecretMetadata, decode_details, encode_details, is_time
 from autokestra_secrets.names import SecretName, SecretValue, secret_name
 from autokestra_secrets.session import Writing
 
@@ -84,7 +84,7 @@ def move_versions(writing: Writing, source: SecretName, target: SecretName, *, l
     rows = backend.versions(source)
     expected = written(backend.journal(source)).get(source, {})
     # What was dropped or put back from an older copy must not become genuine by being sealed again.
-    if expected != {row.version: row.auth_tag for row in rows}:
+    if sorted(expected.items()) != [(row.version, row.auth_tag) for row in rows]:
         genuine(source, *backend.current(source))  # says it better when it is the current version
         raise DamagedError(f"the history of secret '{source}' is not what was written", hint=VERIFY_HINT)
     for row in rows:
@@ -104,6 +104,8 @@ def stored_name(text: object) -> SecretName:
 def stored_metadata(row: MetadataRow, *, current: bool = True) -> SecretMetadata:
     """Return what a row says without its value, in a form that is safe to show. Raises DamagedError."""
     name = stored_name(row.name)
+    if not (is_time(row.created_at) and is_time(row.updated_at)):
+        raise DamagedError(f"secret '{name}' was stored at an impossible time", hint=VERIFY_HINT)
     details = decode_details(row.metadata, name=name)
     return SecretMetadata(name, row.version, row.created_at, row.updated_at, *details, current)
 
@@ -120,7 +122,7 @@ def _current_row(writing: Writing, name: SecretName) -> SecretRow | None:
 def _seal(writing: Writing, row: SecretRow, plaintext: bytes) -> None:
     sealed = writing.keyring.seal_row(row, plaintext)
     writing.backend.put_secret(sealed)
-    writing.journal.append(PUT, sealed.name, sealed.version, sealed.auth_tag)
+    writing.journal.append_puts([sealed])
 
 
 def _look_hint(name: SecretName) -> str:

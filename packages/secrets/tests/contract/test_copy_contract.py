@@ -11,7 +11,7 @@ from autokestra_secrets import (
     SecretStore,
     WrongKeyError,
 )
-from autokestra_secrets.backends import PUT, JournalRow
+from autokestra_secrets.backends import PUT
 from autokestra_secrets.backends.memory import MemoryBackend
 from autokestra_secrets.backends.sqlite import SQLiteBackend
 from autokestra_secrets.keytext import key_text
@@ -144,8 +144,8 @@ def test_whoever_writes_to_the_target_meanwhile_is_not_overwritten(store, target
 def test_a_copy_in_which_something_is_wrong_afterwards_is_said_so(store, target, other):
     purge, put = other.purge, other.put_journal
 
-    def spoil(row):
-        put(row._replace(tag=b"another") if isinstance(row, JournalRow) and row.operation == PUT else row)
+    def spoil(*rows):
+        put(*(row._replace(tag=b"another") if row.operation == PUT else row for row in rows))
 
     other.put_journal, other.purge = spoil, purge
     with pytest.raises(DamagedError, match="is not what was copied") as caught:

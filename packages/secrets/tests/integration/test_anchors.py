@@ -1,14 +1,16 @@
 """An older copy of a whole store agrees with itself; that it is older is known to the machine that saw a newer one."""
 
+import hashlib
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 
 import pytest
 
-from autokestra_secrets import DamagedError, RolledBackError, SecretStore
+from autokestra_secrets import DamagedError, RolledBackError, SecretNotFoundError, SecretsError, SecretStore
 from autokestra_secrets.testing import FIXED_KEY
 
 WRITE = """
@@ -64,7 +66,9 @@ def test_each_write_leaves_a_private_note_of_where_the_store_is(home, opened):
         assert store.verify().generation == generation(home) > first + 1
         path, content = anchor(home)
         assert store._session.header().store_id.hex() == path.name
-        assert f"akanchor1 {generation(home):020} {store._session.header().journal_mac.hex()}\n" == content
+        place = hashlib.sha256(os.fsencode(home / "secrets.db")).hexdigest()
+        first_line = f"akanchor1 {generation(home):020} {store._session.header().journal_mac.hex()}\n"
+        assert f"{first_line}at {place}\n" == content
     assert (0o600, 0o700) == tuple(stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent))
 
 
@@ -183,7 +187,7 @@ def test_a_note_that_is_unreadable_is_as_if_it_were_not_there_and_is_written_ane
         assert "value" == store.get("A").reveal()
         store.set("A", "value")
         assert store.verify().generation == generation(home)
-    assert (96, []) == (anchor(home)[0].stat().st_size, said)
+    assert (164, []) == (anchor(home)[0].stat().st_size, said)
 
 
 def replace_by_directory(path):
@@ -239,3 +243,132 @@ def test_a_header_of_the_wrong_type_does_not_stop_a_listing(opened, home):
     connection.close()
     with opened() as store:
         assert ["A"] == [row.name for row in store.list()]
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def without_rows(path):
+    connection = sqlite3.connect(path)
+    for table in ("header", "key_slots", "secrets", "journal", "retired_keys"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.commit()
+    connection.close()
+
+
+def get_absent(store):
+    with pytest.raises(SecretNotFoundError):
+        store.get("A")
+
+
+@pytest.mark.parametrize("lose", [emptied, os.unlink, without_rows])
+def test_a_store_that_is_gone_is_not_taken_for_one_that_never_was(home, opened, lose):
+    """Truncated by a full disk or somebody else, or removed: the most thorough of all older copies."""
+    with opened() as store:
+        store.set("A", "value")
+    lose(home / "secrets.db")
+    before = sorted(path.name for path in home.iterdir())
+    for use in (
+        lambda store: store.list(),
+        lambda store: store.get_many(["A"]),
+        get_absent,
+        lambda store: store.output_cipher(),
+    ):
+        said = []
+        with opened(said) as store:
+            use(store)
+            use(store)
+        assert [
+            f"warning: there is nothing in {home}/secrets.db, where this machine has seen a secret store at generation 2"
+        ] == said
+    with opened() as store:
+        assert ("rolled-back", False) == (store.verify().problems[0].kind, store.verify().ok)
+        with pytest.raises(RolledBackError, match="nothing was written: there is nothing in") as caught:
+            store.set("A", "value of a new store")
+    assert "--accept-rollback" in caught.value.hint
+    assert before == sorted(path.name for path in home.iterdir())
+    with opened(accept_rollback=True) as store:
+        store.set("A", "value of a new store")
+    said = []
+    with opened(said) as store:
+        store.set("A", "and another one")
+        assert (True, []) == (store.verify().ok, said)
+
+
+def test_a_store_that_was_never_here_is_empty_and_nothing_is_said(home, opened, environ, tmp_path):
+    with opened() as store:
+        store.set("A", "value")
+    (home / "anchors" / "a file of somebody else").write_text("")
+    said = []
+    for other in (tmp_path / "other.db", tmp_path / "blank.db"):
+        if other.name == "blank.db":
+            other.touch()
+        with SecretStore.open(
+            other, environ={**environ, "AUTOKESTRA_SECRET_KEY": FIXED_KEY}, notify=said.append
+        ) as store:
+            store.set("B", "value")
+            assert store.verify().ok
+    assert [] == said
+
+
+def test_a_note_of_former_times_says_nothing_of_the_place_and_is_believed_all_the_same(home, opened, older):
+    path, content = anchor(home)
+    path.write_text(content.splitlines(keepends=True)[0])
+    said = []
+    with opened(said) as store:
+        store.get("A")
+        with pytest.raises(RolledBackError):
+            store.set("A", "value")
+    assert "is an older copy" in said[0]
+    os.unlink(home / "secrets.db")
+    with opened() as store:
+        assert [] == store.list()
+
+
+@pytest.fixture
+def exchanged(home, opened, tmp_path):
+    """Put another store of the same key in the place of the store that this machine has seen there."""
+    with opened() as store:
+        store.set("A", "value of A")
+    elsewhere = {"AUTOKESTRA_HOME": str(tmp_path / "other")}
+    with opened(at=elsewhere) as store:
+        store.set("A", "value from another place")
+    shutil.copy(tmp_path / "other" / "secrets.db", home / "secrets.db")
+
+
+def test_another_store_of_the_same_key_in_its_place_is_noticed(home, opened, exchanged):
+    what = f"{home}/secrets.db is another secret store than the one that this machine has seen there"
+    for use in (lambda store: store.list(), lambda store: store.get("A"), lambda store: store.output_cipher()):
+        said = []
+        with opened(said) as store:
+            use(store)
+            use(store)
+        assert [f"warning: {what}"] == said
+    with opened() as store:
+        with pytest.raises(RolledBackError, match="another secret store"):
+            store.set("A", "new")
+        assert [("exchanged", what)] == [(one.kind, one.message) for one in store.verify().problems]
+    with opened(accept_rollback=True) as store:
+        store.set("A", "new")
+    said = []
+    with opened(said) as store:
+        assert ("new", True, []) == (store.get("A").reveal(), store.verify().ok, said)
+
+
+def test_the_journal_of_sqlite_from_another_store_is_noticed(home, opened, tmp_path):
+    """Its pages come out whole, as those of the other store, and everything agrees with itself."""
+    with opened() as store:
+        store.set("A", "value of A")
+    with SecretStore.open(
+        tmp_path / "other.db",
+        environ={"AUTOKESTRA_HOME": str(tmp_path / "other"), "AUTOKESTRA_SECRET_KEY": FIXED_KEY},
+    ) as other:
+        other.set("B", "value of B")
+        shutil.copy(tmp_path / "other.db-wal", home / "secrets.db-wal")
+    said = []
+    with opened(said) as store:
+        with pytest.raises(SecretsError):
+            store.get("A")
+        assert not store.verify().ok
+    assert "another secret store" in said[0]

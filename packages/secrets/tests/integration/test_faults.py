@@ -17,6 +17,7 @@ from autokestra_secrets import (
     StoreUnavailableError,
 )
 from autokestra_secrets.backends.sqlite import SQLiteBackend
+from autokestra_secrets.backends.sqlite_lock import take_write_lock
 from autokestra_secrets.testing import fixed_keys
 
 HOLD = """
@@ -26,6 +27,22 @@ connection.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
 time.sleep(float(sys.argv[2]))
 connection.execute("ROLLBACK")
+"""
+
+
+# Commits all the time, with the lock held but for moments in between.
+HOLD_IN_TURNS = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("CREATE TABLE noise (x)")
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    connection.execute("BEGIN IMMEDIATE")
+    print("locked", flush=True)
+    connection.execute("INSERT INTO noise VALUES (1)")
+    time.sleep(0.02)
+    connection.execute("COMMIT")
+connection.execute("DROP TABLE noise")
 """
 
 
@@ -88,6 +105,20 @@ def test_a_full_disk_changes_nothing(small_disk, change):
     assert {"store.db"} == set(os.listdir(small_disk))
 
 
+def test_a_full_disk_is_said_to_whoever_reads(small_disk):
+    """A reader needs room for what SQLite shares between processes."""
+    path = filled(small_disk / "store.db")
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    with open_store(path) as store, pytest.raises(StoreUnavailableError, match="no space left") as caught:
+        store.get("A")
+    assert caught.value.hint.startswith("free some space: df -h")
+    (small_disk / "filler").unlink()
+    with open_store(path) as store:
+        assert "value 4 of A" == store.get("A").reveal()[:12]
+
+
 def test_a_read_only_file_system_is_read_and_not_written_to(small_disk):
     path = filled(small_disk / "store.db")
     if subprocess.run(["mount", "-o", "remount,ro", small_disk], capture_output=True, check=False).returncode:
@@ -132,6 +163,70 @@ def test_a_lock_of_another_process_is_waited_for_and_then_said(tmp_path):
         assert "new" == store.get("A").reveal()
     holder.communicate(timeout=10)
     assert holder.returncode == 0
+
+
+def hold_in_turns(path, seconds):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_IN_TURNS, path, str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    holder.stdout.readline()
+    return holder
+
+
+def test_writers_who_take_turns_are_waited_for_longer_than_one_who_is_stuck(tmp_path):
+    path = filled(tmp_path / "store.db")
+    holder = hold_in_turns(path, 1.5)
+    with open_store(path, timeout=0.4) as store:
+        for number in range(20):
+            store.set("A", f"new {number}")
+        assert "new 19" == store.get("A").reveal()
+        holder.communicate(timeout=10)
+        assert (True, 0) == (store.verify().ok, holder.returncode)
+
+
+def test_writers_who_never_let_us_in_are_said_to_do_so(tmp_path):
+    path = filled(tmp_path / "store.db")
+    holder = hold_in_turns(path, 600)
+    said = []
+    with open_store(path, timeout=0.05) as store:
+        while not any("kept the secret store" in line for line in said) and len(said) < 200:
+            try:
+                store.set("A", "new")  # once in a while it gets through, or finds the other stuck
+            except StoreUnavailableError as error:
+                said.append(str(error))
+    holder.kill()
+    holder.communicate()
+    assert "busy with writing for" in said[-1]
+
+
+def test_a_lock_that_cannot_be_had_for_another_reason_is_not_waited_for(tmp_path):
+    connection = sqlite3.connect(filled(tmp_path / "store.db"), isolation_level=None)
+    connection.execute("BEGIN")
+    with pytest.raises(SecretsError, match="within a transaction"):
+        take_write_lock(connection, path=str(tmp_path / "store.db"), timeout=600)
+    connection.close()
+
+
+def test_a_store_that_somebody_keeps_for_himself_cannot_even_be_read(tmp_path):
+    path = filled(tmp_path / "store.db")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    with open_store(path, timeout=0.1) as store, pytest.raises(StoreUnavailableError, match=r"locked by .* for 0.1 s"):
+        store.get("A")
+    holder.close()
+    with open_store(path, timeout=0.1) as store:
+        assert "value 4 of A" == store.get("A").reveal()[:12]
+
+
+def test_a_new_data_key_for_more_rows_than_are_written_at_once(tmp_path):
+    values = {f"N{number}": f"value {number}" for number in range(1100)}
+    with open_store(tmp_path / "store.db") as store:
+        store.set_many(values)
+        assert 1100 == store.keys.reencrypt()
+        assert {name: SecretValue(value) for name, value in values.items()} == store.get_many(values)
+        report = store.verify()
+        assert (True, 1100, 1101 + 2 + 1100) == (report.ok, report.secrets, report.generation)
 
 
 def test_a_clock_that_goes_back_or_stands_still_does_no_harm(tmp_path):

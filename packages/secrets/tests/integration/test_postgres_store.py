@@ -425,8 +425,17 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_write_undoes_it(filled, pos
 
     with pytest.raises(StoreUnavailableError, match="cannot reach the secret store"):
         cut()
+    assert backend._database.is_lost
     assert ["A"] == backend.names()
     backend.close()
+
+
+def test_an_empty_store_has_an_empty_backup(postgres_url, tmp_path):
+    with open_store(postgres_url) as store:
+        with store._session.backend.transaction():
+            pass
+        store.backup(tmp_path / "empty.db")
+    assert 0 == SecretStore.verify_file(tmp_path / "empty.db", keys=fixed_keys()).secrets
 
 
 def test_whoever_comes_second_finds_the_tables_that_the_first_has_made(postgres_url):

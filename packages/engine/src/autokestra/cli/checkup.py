@@ -140,6 +140,9 @@ def check_store(environ: Mapping[str, str], location: str | None) -> Iterator[Ch
     except SecretsError as error:
         yield Check("store", "fail", error.message, error.hint)
         return
+    if not slots and said:
+        yield Check("store", "fail", said[0].removeprefix("warning: "), "workflow secrets restore FILE")
+        return
     if not slots:
         yield Check("store", "ok", f"{place} is not there yet; the first secret makes it")
         return

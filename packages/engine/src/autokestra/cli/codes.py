@@ -28,7 +28,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     6: "the key is wrong",
     7: "stored data is damaged, rolled back or of an unknown format",
     EXIT_UNAVAILABLE: "a store or database is unavailable",
-    EXIT_PERMISSION: "permission",
+    EXIT_PERMISSION: "permission; isolation is required and not to be had",
     EXIT_CANCELLED: "cancelled",
     11: "conflict: somebody else was first, or something would be overwritten",
     EXIT_FOUND: "a check found something: `verify`, `scan`, `doctor`",

@@ -90,12 +90,20 @@ def drop_output() -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return aligned columns with two spaces between, the header first; cells are made `visible`."""
-    lines = [tuple(headers), *(tuple(visible(cell) for cell in row) for row in rows)]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    columns = [_column(cells) for cells in zip(headers, *rows, strict=True)]
+    return "\n".join(map(str.rstrip, map("  ".join, zip(*columns, strict=True))))
+
+
+def _column(cells: Sequence[str]) -> list[str]:
+    """Return the cells as they are shown, all of one width."""
+    text = "".join(cells)
+    if text.isascii() and text.isprintable():  # asked once for all: a list may have 10,000 rows
+        width = max(map(len, cells))
+        return [cell.ljust(width) for cell in cells]
+    shown = [visible(cell) for cell in cells]
+    widths = [_width(cell) for cell in shown]
+    width = max(widths)
+    return [cell + " " * (width - taken) for cell, taken in zip(shown, widths, strict=True)]
 
 
 def stdout_is_terminal() -> bool:

@@ -99,23 +99,33 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
 @execution.command("logs")
 @click.argument("id_", metavar="ID")
 @click.option("--task", metavar="TASK", help="Only this task.")
+@click.option("-f", "--follow", is_flag=True, help="Print lines as they come, until the execution has ended.")
 @click.option("--debug", is_flag=True, help="Also what only those who look for a fault want to know.")
 @json_option
 @state_option
 def logs(
     id_: str,
     task: str | None,
-    debug: bool,  # noqa: FBT001  # click calls by name
+    follow: bool,  # noqa: FBT001  # click calls by name
+    debug: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     state: str | None,
 ) -> None:
-    """Print the log of an execution."""
+    """Print the log of an execution.
+
+    With `--follow --json` each line is a JSON object of its own.
+    """
     from autokestra.cli.progress import line_object, shown  # noqa: PLC0415
 
     with _found(state) as store:
         row = store.execution(id_)
         if task is not None and task not in {run.task_id for run in store.task_runs(row.id)}:
             raise click.BadParameter(f"execution '{row.id}' has no task '{task}'", param_hint="--task")
+        if follow:
+            from autokestra.cli.following import follow as follow_log  # noqa: PLC0415
+
+            follow_log(store, row.id, task=task, as_json=as_json, debug=debug)
+            return
         lines = store.log_lines(row.id, task=task)
     if as_json:
         console.out_json([line_object(line) for line in lines])

@@ -64,11 +64,16 @@ def show(type_: str, plugins: Sequence[str], as_json: bool) -> None:  # noqa: FB
         console.out_json(item)
         return
     console.out(f"{type_}  from {_source(action)}")
-    if description:
-        console.out(console.visible(description))
-    required = inputs.get("required", [])
+    for line in description.splitlines():
+        console.out(console.visible(line))
+    required, definitions = inputs.get("required", []), inputs.get("$defs", {})
     rows = [
-        (name, _kind(inner), "required" if name in required else _default(inner), str(inner.get("description", "")))
+        (
+            name,
+            _kind(inner, definitions),
+            "required" if name in required else _default(inner),
+            str(inner.get("description", "")),
+        )
         for name, inner in inputs.get("properties", {}).items()
     ]
     if rows:
@@ -115,12 +120,14 @@ def _schema(action: "Action") -> Mapping[str, Any]:
     return schema if schema is not None else action.input_model.model_json_schema(by_alias=True)
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
+def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    if "$ref" in schema:  # followed once: a definition may hold itself
+        schema, definitions = definitions.get(str(schema["$ref"]).removeprefix("#/$defs/"), {}), {}
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
-        return " | ".join(dict.fromkeys(_kind(each) for each in schema["anyOf"]))
-    kind = schema.get("type", "object" if "$ref" in schema else "any")
+        return " | ".join(dict.fromkeys(_kind(each, definitions) for each in schema["anyOf"]))
+    kind = schema.get("type", "any")
     return " | ".join(kind) if isinstance(kind, list) else str(kind)
 
 

@@ -2,8 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,24 +12,37 @@ from autokestra.cli.codes import EXIT_FOUND, EXIT_PERMISSION
 from autokestra.cli.stores import opened_store, store_option
 from autokestra.errors import UsageError
 
+if TYPE_CHECKING:
+    from autokestra_secrets import SecretStore, SecretValue
+
 STDIN: Final = "stdin"
 
 
 @click.command("scan")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--all-versions", is_flag=True, help="Look for the kept earlier versions of each secret too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say how many files were read.")
 @store_option
-def scan(paths: Sequence[str], as_json: bool, quiet: bool) -> int:  # noqa: FBT001  # click calls by name
+def scan(
+    paths: Sequence[str],
+    all_versions: bool,  # noqa: FBT001  # click calls by name
+    as_json: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+) -> int:
     """Look for stored values in files, in any form that a masker knows.
 
     PATH is a file, a directory with all below it, or '-' for stdin. Symbolic links below a directory are not followed,
-    and only regular files are read. Exit code 12 when a value was found.
+    and only regular files are read. Exit code 12 when a value was found. Without --all-versions only the current value
+    of each secret is looked for.
     """
     from autokestra.cli.findings import PIECE, Finder  # noqa: PLC0415
 
     with opened_store() as store:
-        finder = Finder(store.get_many(sorted(store.names())))
+        values = store.get_many(sorted(store.names()))
+        if all_versions:
+            values |= _earlier(store, values)
+    finder = Finder(values)
     for name, reason in finder.unmaskable.items():
         console.warn(f"secret '{name}' cannot be looked for: {reason}")
     found: list[dict[str, object]] = []
@@ -58,6 +71,17 @@ def scan(paths: Sequence[str], as_json: bool, quiet: bool) -> int:  # noqa: FBT0
     if found:
         return EXIT_FOUND
     return EXIT_PERMISSION if unread else 0
+
+
+def _earlier(store: "SecretStore", current: "Mapping[str, SecretValue]") -> "dict[str, SecretValue]":
+    """Return the values of earlier versions, as `NAME version N`, but for those that are the current value again."""
+    found = {}
+    for name, value in current.items():
+        for version in store.history(name)[1:]:
+            earlier = store.get(name, version=version.version)
+            if earlier != value:
+                found[f"{name} version {version.version}"] = earlier
+    return found
 
 
 def _opened(path: str) -> Iterator[tuple[str, int | None]]:

@@ -54,7 +54,9 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         "autokestra.cli.care:restore",
         "Put a backup in the place of the store, if it is whole and opens with the key at hand.",
     ),
-    "copy": Entry("autokestra.cli.care:copy", "Copy all secrets to another store, such as one that machines share."),
+    "copy": Entry(
+        "autokestra.cli.care:copy", "Copy all secrets to another store, with their versions, times and descriptions."
+    ),
     "key": Entry("autokestra.cli.keys:key", "Look at the keys that open the store, and change them."),
 }
 

@@ -42,7 +42,7 @@ accept_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=remember_acceptance,
-    help="Write to a store that is an older copy of the one that this machine has seen.",
+    help="Write to a store that is older than this machine has seen it, gone, or another.",
 )
 
 

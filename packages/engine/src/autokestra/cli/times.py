@@ -10,7 +10,7 @@ def utc_time(microseconds: int) -> str:
 
 def local_time(microseconds: int) -> str:
     """Return the time of this machine's zone in whole seconds: `2026-03-01 03:00:00+01:00`."""
-    return _instant(microseconds // 1_000_000 * 1_000_000).astimezone().isoformat(sep=" ")
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).astimezone().isoformat(sep=" ")
 
 
 def duration(seconds: float) -> str:

@@ -154,7 +154,14 @@ def _claim(scratch: str, path: str) -> None:
     from autokestra_secrets import ConflictError  # noqa: PLC0415
 
     try:
-        os.link(scratch, path)  # a hard link appears whole and never replaces what stands there
+        try:
+            os.link(scratch, path)  # a hard link appears whole and never replaces what stands there
+        except FileExistsError:
+            raise
+        except OSError:
+            # No hard links on this file system: whoever creates the name may replace what stands there.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.replace(scratch, path)  # noqa: PTH105
     except FileExistsError:
         raise ConflictError(
             f"there is a file at {path} already", hint="give another path, or overwrite it with --force"

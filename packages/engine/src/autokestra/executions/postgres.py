@@ -1,21 +1,21 @@
 """The rows of executions in PostgreSQL, for several coordinators and workers on any number of machines.
 
 A server that goes away for a while, and comes back, interrupts nothing: what was under way begins anew, and of a commit
-that got no answer the server is asked what became of it. Every commit waits for the disk but those of log lines: a
-claim that the server forgot in a crash would be claimed again while its first worker lives.
+that got no answer the server is asked what became of it. A claim waits for the disk, and with it all that was written
+before: one that the server forgot in a crash would be claimed again while its first worker lives.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeVar
+from contextlib import contextmanager, nullcontext, suppress
+from queue import LifoQueue
+from threading import Lock
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from psycopg.rows import dict_row
 
 from autokestra.errors import StateFormatError, StatePermissionError, StateUnavailableError
-from autokestra.executions.commits import GroupCommit
 from autokestra.executions.lease import boottime, is_gone
 from autokestra.executions.records import Lease, LogLine
 from autokestra.executions.rows import LOG_COLUMNS, SQL, load_statements
@@ -28,41 +28,43 @@ PATIENCE_SECONDS: Final = 30.0  # for a server that went away, as for a SQLite f
 PAUSE_SECONDS: Final = 0.1
 CLOCK_SECONDS: Final = 5.0  # between two looks at the server's clock; in between ours is believed to run as fast
 
-_BEGIN: Final = "BEGIN; SELECT pg_current_xact_id()::text AS xid"  # one round trip
-_BEGIN_LOOSELY: Final = "BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_current_xact_id()::text AS xid"
+_XID: Final = "SELECT pg_current_xact_id()::text AS xid"
+_BEGIN: Final = f"BEGIN; {_XID}"  # one round trip
+_BEGIN_LOOSELY: Final = f"BEGIN; SET LOCAL synchronous_commit = off; {_XID}"
 _COPY: Final = "COPY log_line (execution_id, task_id, attempt, sequence, time, stream, level, message) FROM STDIN"
+_FEW: Final = 100  # lines, for which one statement is faster than the round trips of a COPY
 _AGAIN: Final = ("40001", "40P01")  # serialization failure, deadlock: PostgreSQL says to try again
 _NUL: Final = "\N{SYMBOL FOR NULL}"  # PostgreSQL's text cannot hold the character itself
+_CONNECTIONS: Final = 4  # of one process, made as they are needed, and one for logs: a server has a hundred by default
 
 
 class PostgresRows:
     """A state database at a URL; with `create` its tables are made if need be, else they must be there."""
 
+    claims_wait: bool = True
     log_lines: int = 500
     log_seconds: float = 0.05
 
     def __init__(self, url: str, *, create: bool, patience: float = PATIENCE_SECONDS) -> None:
         self.sql = load_statements("postgres", "psycopg")
-        self._main = _Link(url, patience=patience)
+        self._links = [_Link(url, patience=patience) for _ in range(_CONNECTIONS)]
+        self._free = LifoQueue[_Link]()  # the last one used first, so that few are ever connected
+        for link in reversed(self._links):
+            self._free.put(link)
         self._log = _Link(url, patience=patience)  # so that a flood of lines keeps no claim waiting
-        self._commits = GroupCommit(self._main.turn, self._main.transact, conflict=psycopg.IntegrityError)
+        self._log_lock = Lock()
         self.leases = DatabaseLeases(self._ask_time)
         try:
-            with self._main.turn() as link:
+            with self._turn() as link:
                 _migrate(link.database, create=create)
         except BaseException:
             self.close()
             raise
 
-    def _ask_time(self) -> int:
-        # By the other connection: it may be asked within a transaction.
-        with self._log.turn() as link:
-            return int(link.read(self.sql.select_now)["now"])
-
     @property
     def location(self) -> str:
         """The URL without password and options."""
-        return self._main.database.location
+        return self._log.database.location
 
     @property
     def identity(self) -> str:
@@ -71,33 +73,68 @@ class PostgresRows:
 
     def read(self, work: Callable[[Any], T]) -> T:
         """Run `work`, which only reads; again if the connection was lost."""
-        with self._main.turn() as link:
-            return link.read(work)
+        with self._turn() as link:
+            return link.run(work)
 
     def write(self, work: Callable[[Any], T], *, durable: bool = True) -> T:
         """Run `work` in a transaction, and return its result when that is committed."""
-        return self._commits.run(work, durable=durable)
+        with self._turn() as link:
+            return link.transact(work, durable=durable)
+
+    def write_blind(self, work: Callable[[Any], T]) -> T:
+        """Run `work` in a transaction whose statements are sent without waiting for one another."""
+        with self._turn() as link:
+            return link.transact(work, durable=False, blind=True)
+
+    def write_one(self, work: Callable[[Any], int], confirm: Callable[[Any], bool], *, durable: bool = True) -> bool:  # noqa: ARG002  # all wait
+        """Run `work`, which is one statement: a round trip instead of three, and threads share waits for the disk."""
+        with self._turn() as link:
+            return bool(link.run(work, confirm=confirm))
 
     def one_at_a_time(self, db: Any, workflow: str) -> None:
         """Let nobody else ask for a place of the workflow before this transaction ends."""
         list(self.sql.lock_workflow(db, workflow_id=workflow))
 
     def append(self, lines: Sequence[LogLine]) -> None:
-        """Write lines of logs in one COPY, which does not wait for the disk; what comes after it and waits, does."""
+        """Write lines of logs, which does not wait for the disk; what comes after it and waits, does."""
+        rows = [
+            row if "\0" not in row[-1] else (*row[:-1], row[-1].replace("\0", _NUL)) for row in map(LOG_COLUMNS, lines)
+        ]
+
+        def insert(db: Any) -> int:
+            columns = zip(*rows, strict=True)
+            names = ("executions", "tasks", "attempts", "sequences", "times", "streams", "levels", "messages")
+            return int(self.sql.insert_log_lines(db, **dict(zip(names, map(list, columns), strict=True))))
 
         def copy(db: Any) -> None:
             with db.cursor() as cursor, cursor.copy(_COPY) as copying:
-                for line in lines:
-                    row = LOG_COLUMNS(line)
-                    copying.write_row(row if "\0" not in row[-1] else (*row[:-1], row[-1].replace("\0", _NUL)))
+                for row in rows:
+                    copying.write_row(row)
 
-        with self._log.turn() as link:
-            link.transact(link, [copy], False)
+        with self._log_lock, _explained():
+            if len(rows) < _FEW:
+                self._log.run(insert, loosely=True)
+            else:
+                self._log.transact(copy, durable=False)
 
     def close(self) -> None:
         """Close the connections; harmless when done twice."""
-        self._main.close()
-        self._log.close()
+        for link in (*self._links, self._log):
+            link.database.close()
+
+    @contextmanager
+    def _turn(self) -> "Iterator[_Link]":
+        link = self._free.get()
+        try:
+            with _explained():
+                yield link
+        finally:
+            self._free.put(link)
+
+    def _ask_time(self) -> int:
+        # By the connection for logs: it may be asked within a transaction.
+        with self._log_lock, _explained():
+            return int(self._log.run(self.sql.select_now)["now"])
 
 
 class DatabaseLeases:
@@ -106,7 +143,7 @@ class DatabaseLeases:
     def __init__(self, ask: Callable[[], int], *, ticks: Callable[[], int] = boottime) -> None:
         self._ask = ask
         self._ticks = ticks
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._ahead = 0
         self._asked_at: int | None = None
 
@@ -125,69 +162,71 @@ class DatabaseLeases:
 
 
 class _Link:
-    """One connection, its lock, and what to do when it is lost."""
+    """One connection, for one thread at a time, and what to do when it is lost."""
 
     def __init__(self, url: str, *, patience: float) -> None:
         with _explained():
             self.database = PostgresDatabase(url, what=WHAT)
         self._patience = patience
-        self._lock = threading.Lock()
         self._met = False
 
-    @contextmanager
-    def turn(self) -> "Iterator[_Link]":
-        """Give the connection to one thread at a time."""
-        with self._lock, _explained():
-            yield self
+    def run(
+        self, work: Callable[[Any], T], *, confirm: Callable[[Any], bool] | None = None, loosely: bool = False
+    ) -> T:
+        """Run one statement, or several that only read; again if the connection was lost.
 
-    def connection(self) -> "psycopg.Connection[Any]":
-        """Return a connection whose rows are dictionaries. Raises what PostgresDatabase raises."""
-        link = self.database.connection()
-        link.row_factory = dict_row
-        self._met = True
-        return link
-
-    def read(self, work: Callable[[Any], T]) -> T:
-        """Run `work`, again if the connection was lost."""
+        Of one that writes, `confirm` says whether it had been done already; without it, doing it twice does no harm.
+        """
         deadline = time.monotonic() + self._patience
+        lost = False
         while True:
             try:
-                link = self.connection()
-                return work(link)
+                db = self._connection(loosely=loosely)
+                if lost and confirm is not None and confirm(db):
+                    return cast("T", 1)
+                return work(db)
             except (psycopg.Error, SecretsError) as error:
+                lost = lost or self.database.is_lost
                 self._wait_or_raise(error, deadline)
 
-    def transact(self, link: "_Link", works: Sequence[Callable[[Any], Any]], durable: bool) -> list[Any]:  # noqa: ARG002, FBT001
-        """Run `works` in a transaction until it is committed; see `GroupCommit`."""
+    def transact(self, work: Callable[[Any], T], *, durable: bool, blind: bool = False) -> T:
+        """Run `work` in a transaction, from its beginning until it is committed; `blind` where it can be in one go."""
         deadline = time.monotonic() + self._patience
         while True:
             xid = ""
-            results: list[Any] | None = None
             try:
-                db = self.connection()
-                xid = _begin(db, durable=durable)
-                results = [work(db) for work in works]
-                db.execute("COMMIT")
+                db = self._connection()
+                with db.pipeline() if blind else nullcontext():
+                    xid = _begin(db, durable=durable)
+                    result = work(db)
+                try:
+                    db.execute("COMMIT")
+                except psycopg.Error:
+                    if not self.database.is_lost or not self._was_committed(xid, deadline):
+                        raise
             except (psycopg.Error, SecretsError) as error:
-                if results is not None and self.database.is_lost and self._was_committed(xid, deadline):
-                    return results
                 self._wait_or_raise(error, deadline)
             except BaseException:
                 self._undo()
                 raise
             else:
-                return results
+                return result
 
-    def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self.database.close()
+    def _connection(self, *, loosely: bool = False) -> "psycopg.Connection[Any]":
+        """Return a connection whose rows are dictionaries. Raises what PostgresDatabase raises."""
+        link = self.database.connection()
+        if link.row_factory is not dict_row:  # it is a new one
+            link.row_factory = dict_row
+            if loosely:
+                link.execute("SET synchronous_commit = off")
+        self._met = True
+        return link
 
     def _was_committed(self, xid: str, deadline: float) -> bool:
         """Ask what became of a transaction whose end was not heard of."""
         while True:
             try:
-                row = self.connection().execute("SELECT pg_xact_status(%s::xid8) AS fate", (xid,)).fetchone()
+                row = self._connection().execute("SELECT pg_xact_status(%s::xid8) AS fate", (xid,)).fetchone()
             except (psycopg.Error, SecretsError) as error:
                 self._wait_or_raise(error, deadline)
             else:
@@ -215,9 +254,14 @@ class _Link:
 
 
 def _begin(db: "psycopg.Connection[Any]", *, durable: bool) -> str:
-    cursor = db.execute(_BEGIN if durable else _BEGIN_LOOSELY)
-    while cursor.nextset():
-        pass
+    if db.pgconn.pipeline_status:  # where each statement is a message of its own, and none waits for the one before
+        db.execute("BEGIN")
+        db.execute("SET LOCAL synchronous_commit = off")
+        cursor = db.execute(_XID)
+    else:
+        cursor = db.execute(_BEGIN if durable else _BEGIN_LOOSELY)
+        while cursor.nextset():
+            pass
     row = cursor.fetchone()
     assert row is not None
     return str(row["xid"])

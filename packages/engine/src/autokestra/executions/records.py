@@ -103,8 +103,8 @@ class Execution:
     lease: Lease | None
     secrets_used: Mapping[str, str] = field(default_factory=dict)  # name -> store | environment
     masked: Masked = field(default_factory=dict)
-    orphan: bool = field(default=False, compare=False)  # not ended, and nobody was at work on it when it was read
     caller: TaskOf | None = None  # the task as a part of which it runs
+    orphan: bool = field(default=False, compare=False)  # not ended, and nobody was at work on it when it was read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ class Rows(Protocol):
     """
 
     sql: Any  # the statements, as methods that take a connection
+    claims_wait: bool  # whether a claim must survive a power cut of the database, since its worker may
     log_lines: int  # of a log, after which a batch is written
     log_seconds: float  # after which it is written even if it is small
 
@@ -60,6 +61,20 @@ class Rows(Protocol):
 
         `work` may run more than once, of which one is committed. Without `durable` the commit survives a kill of every
         process of ours, with it a power cut too.
+        """
+        ...
+
+    def write_blind(self, work: Callable[[Any], T]) -> T:
+        """Run `work` in a transaction that need not wait for the disk, and whose statements need not be waited for.
+
+        `work` may fetch rows, but must not look at how many rows a statement has changed.
+        """
+        ...
+
+    def write_one(self, work: Callable[[Any], int], confirm: Callable[[Any], bool], *, durable: bool = True) -> bool:
+        """Run `work`, which is one statement that changes one row or none; return whether it has changed one.
+
+        `confirm` tells, from the row, whether it was changed just so: asked where the answer to `work` was lost.
         """
         ...
 

@@ -26,6 +26,7 @@ T = TypeVar("T")
 class SQLiteRows:
     """One open state database in a file."""
 
+    claims_wait: bool = False
     log_lines: int = BATCH_LINES
     log_seconds: float = WAIT_SECONDS
 
@@ -56,6 +57,14 @@ class SQLiteRows:
     def write(self, work: Callable[[Any], T], *, durable: bool = True) -> T:
         """Run `work` in a transaction, and return its result when that is committed."""
         return self._commits.run(work, durable=durable)
+
+    def write_blind(self, work: Callable[[Any], T]) -> T:
+        """Run `work` in a transaction that survives a kill of every process."""
+        return self.write(work, durable=False)
+
+    def write_one(self, work: Callable[[Any], int], confirm: Callable[[Any], bool], *, durable: bool = True) -> bool:  # noqa: ARG002  # no answer is lost here
+        """Run `work`, which is one statement, together with those of other threads."""
+        return bool(self.write(work, durable=durable))
 
     def one_at_a_time(self, db: Any, workflow: str) -> None:
         """Let nobody else ask for a place of the workflow within this transaction: SQLite has one writer anyway."""

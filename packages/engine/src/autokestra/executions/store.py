@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
-from autokestra.errors import ExecutionNotFoundError, StateFormatError, StateUnavailableError
+from autokestra.errors import ExecutionNotFoundError, StateUnavailableError
 from autokestra.executions.logs import LogWriter
 from autokestra.executions.plan import Change, Start
+from autokestra.executions.reading import read_attempt, read_execution, row_is, row_key, to_json
 from autokestra.executions.records import (
     Account,
     Attempt,
@@ -32,7 +33,7 @@ from autokestra.executions.records import (
 )
 from autokestra.executions.rows import Rows
 from autokestra.executions.sqlite import SQLiteRows
-from autokestra_secrets import SecretsError, is_postgres_url
+from autokestra_secrets import is_postgres_url
 
 LATEST: Final = "latest"
 _ALL_SEEN: Final = 2**62  # of an attempt that has ended and whose lines were all read
@@ -58,9 +59,10 @@ class ExecutionStore:
         if isinstance(place, str) and is_postgres_url(place):
             try:
                 from autokestra.executions.postgres import PostgresRows  # noqa: PLC0415  # 120 ms, an extra
-            except SecretsError as error:
-                raise StateUnavailableError(error.message, hint="pip install 'autokestra[postgres]'") from None
-
+            except ImportError:
+                raise StateUnavailableError(
+                    "PostgreSQL needs a driver that is not installed", hint="pip install 'autokestra[postgres]'"
+                ) from None
             return cls(PostgresRows(place, create=create))
         return cls(SQLiteRows(Path(place), create=create))
 
@@ -101,7 +103,7 @@ class ExecutionStore:
                 workflow=execution.workflow,
                 workflow_path=execution.workflow_path,
                 workflow_sha256=execution.workflow_sha256,
-                inputs=_to_json(execution.inputs),
+                inputs=to_json(execution.inputs),
                 created_at=execution.created_at,
                 lease_owner=execution.lease.owner if execution.lease else None,
                 lease_until=execution.lease.until if execution.lease else None,
@@ -172,8 +174,8 @@ class ExecutionStore:
                 reason=reason,
                 message=message,
                 now=now,
-                secrets_used=_to_json(secrets_used or {}),
-                masked=_to_json(masked or {}),
+                secrets_used=to_json(secrets_used or {}),
+                masked=to_json(masked or {}),
             )
             if ended:
                 self._sql.close_items(db, id=execution, now=now)
@@ -265,9 +267,8 @@ class ExecutionStore:
 
     def latest_of(self, task: TaskOf) -> Execution | None:
         """Return the execution that `task` began last."""
-        row = self._rows.read(
-            lambda db: self._sql.select_latest_of_task(db, caller_execution=task.execution, caller_task=task.task)
-        )
+        ids = {"caller_execution": task.execution, "caller_task": task.task}
+        row = self._rows.read(lambda db: self._sql.select_latest_of_task(db, **ids))
         return None if row is None else self._execution(row)
 
     def executions(self, *, most: int = 1000) -> list[Execution]:
@@ -276,7 +277,7 @@ class ExecutionStore:
         return [self._execution(row) for row in rows]
 
     def _execution(self, row: Any) -> Execution:
-        found = _execution(row)
+        found = read_execution(row)
         orphan = not found.state.ended and (found.lease is None or self.leases.is_dead(found.lease))
         return replace(found, orphan=True) if orphan else found
 
@@ -348,7 +349,7 @@ class ExecutionStore:
                 self._sql.start_task_run(db, started)
             return True
 
-        return self._rows.write(advanced, durable=False)
+        return self._rows.write_blind(advanced)
 
     def task_runs(self, execution: str) -> list[TaskRun]:
         """Return the task runs in the order of the document."""
@@ -360,11 +361,10 @@ class ExecutionStore:
     def claim(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
         """Claim an attempt for the owner of `lease`; False when somebody has it already."""
         row = {"execution_id": execution, "task_id": task, "number": number}
-        return bool(
-            self._rows.write(
-                lambda db: self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now),
-                durable=False,
-            )
+        return self._rows.write_one(
+            lambda db: int(self._sql.claim_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)),
+            lambda db: row_is(self._sql.select_attempt(db, **row), owner=lease.owner, claimed_at=now),
+            durable=self._rows.claims_wait,
         )
 
     def beat(self, lease: Lease) -> set[AttemptKey]:
@@ -372,23 +372,23 @@ class ExecutionStore:
 
         def renewed(db: Any) -> set[AttemptKey]:
             self._sql.renew_attempts(db, owner=lease.owner, until=lease.until)
-            return {_key(row) for row in self._sql.select_attempts_of_owner(db, owner=lease.owner)}
+            return {row_key(row) for row in self._sql.select_attempts_of_owner(db, owner=lease.owner)}
 
         return self._rows.write(renewed, durable=False)
 
     def cancelled_attempts(self, owner: str) -> set[AttemptKey]:
         """Return the attempts that `owner` runs and somebody has asked to stop."""
         return {
-            _key(row) for row in self._rows.read(lambda db: list(self._sql.select_cancelled_of_owner(db, owner=owner)))
+            row_key(row)
+            for row in self._rows.read(lambda db: list(self._sql.select_cancelled_of_owner(db, owner=owner)))
         }
 
     def lose(self, execution: str, task: str, number: int, *, lease: Lease, now: int) -> bool:
         """Give up an attempt whose worker was last seen with `lease`; False when it has been heard of since."""
         row = {"execution_id": execution, "task_id": task, "number": number}
-        return bool(
-            self._rows.write(
-                lambda db: self._sql.lose_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)
-            )
+        return self._rows.write_one(
+            lambda db: int(self._sql.lose_attempt(db, **row, owner=lease.owner, until=lease.until, now=now)),
+            lambda db: row_is(self._sql.select_attempt(db, **row), state="LOST", finished_at=now),
         )
 
     def end_attempt(
@@ -422,9 +422,13 @@ class ExecutionStore:
             "clear": output.clear if output else None,
             "shown_sealed": shown.sealed if shown else None,
             "shown_clear": shown.clear if shown else None,
-            "account": None if account is None else _to_json({"used": account.used, "masked": account.masked}),
+            "account": None if account is None else to_json({"used": account.used, "masked": account.masked}),
         }
-        return bool(self._rows.write(lambda db: self._sql.end_attempt(db, **row)))
+        key = {"execution_id": execution, "task_id": task, "number": number}
+        return self._rows.write_one(
+            lambda db: int(self._sql.end_attempt(db, **row)),
+            lambda db: row_is(self._sql.select_attempt(db, **key), owner=owner, state=state.value, finished_at=now),
+        )
 
     def stop_attempt(self, execution: str, task: str, number: int, now: int) -> None:
         """Ask one attempt to stop; one that nobody has claimed is CANCELLED at once."""
@@ -448,12 +452,12 @@ class ExecutionStore:
         )
         if row is None:
             raise ExecutionNotFoundError(f"no attempt '{execution}/{task}/{number}'")
-        return _attempt(row)
+        return read_attempt(row)
 
     def attempts(self, execution: str) -> list[Attempt]:
         """Return all attempts of an execution, by task and number."""
         rows = self._rows.read(lambda db: list(self._sql.select_attempts(db, execution_id=execution)))
-        return [_attempt(row) for row in rows]
+        return [read_attempt(row) for row in rows]
 
     def output(self, execution: str, task: str) -> tuple[int, StoredOutput] | None:
         """Return the number and the stored output of the task's successful attempt; None when there is none."""
@@ -535,37 +539,3 @@ class ExecutionStore:
         """Return the log of an execution, or of one of its tasks, in order."""
         rows = self._rows.read(lambda db: list(self._sql.select_log_lines(db, execution_id=execution, task_id=task)))
         return [LogLine(**dict(row)) for row in rows]
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _execution(row: Any) -> Execution:
-    fields = cast("dict[str, Any]", dict(row))
-    owner, until = fields.pop("lease_owner"), fields.pop("lease_until")
-    caller, task = fields.pop("caller_execution"), fields.pop("caller_task")
-    try:
-        for name in ("inputs", "secrets_used", "masked"):
-            fields[name] = json.loads(fields[name])
-    except ValueError:
-        raise StateFormatError(
-            f"the row of execution '{fields['id']}' is damaged", hint="use another state database: --state FILE"
-        ) from None
-    fields["state"] = ExecutionState(fields["state"])
-    return Execution(
-        **fields,
-        lease=None if owner is None else Lease(owner=owner, until=until),
-        caller=None if caller is None else TaskOf(execution=caller, task=task),
-    )
-
-
-def _key(row: Any) -> AttemptKey:
-    return row["execution_id"], row["task_id"], row["number"]
-
-
-def _attempt(row: Any) -> Attempt:
-    fields = cast("dict[str, Any]", dict(row))
-    shown = StoredOutput(sealed=fields.pop("shown_sealed"), clear=fields.pop("shown_clear"))
-    fields["state"] = AttemptState(fields["state"])
-    return Attempt(**fields, shown=shown)

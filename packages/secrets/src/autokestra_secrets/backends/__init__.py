@@ -206,16 +206,16 @@ class Backend(Protocol):
         """Remove all retired data keys."""
         ...
 
-    def put_secret(self, row: SecretRow) -> None:
-        """Add a version of a secret."""
+    def put_secret(self, *rows: SecretRow) -> None:
+        """Add versions of secrets; many at once cost less than one by one."""
         ...
 
     def remove_versions(self, name: str, *, up_to: int) -> None:
         """Remove the versions of a secret up to and including `up_to`, and rows of it that have no proper version."""
         ...
 
-    def put_journal(self, row: JournalRow) -> None:
-        """Append to the journal."""
+    def put_journal(self, *rows: JournalRow) -> None:
+        """Append to the journal; many at once cost less than one by one."""
         ...
 
     def clear_journal(self) -> None:

@@ -142,9 +142,10 @@ class MemoryBackend:
         """Remove all retired data keys."""
         self._retired.clear()
 
-    def put_secret(self, row: SecretRow) -> None:
-        """Add a version of a secret, newer than those that are there."""
-        self._secrets[row.name] = (*self._secrets.get(row.name, ()), row)
+    def put_secret(self, *rows: SecretRow) -> None:
+        """Add versions of secrets, each newer than those that are there."""
+        for row in rows:
+            self._secrets[row.name] = (*self._secrets.get(row.name, ()), row)
 
     def remove_versions(self, name: str, *, up_to: int) -> None:
         """Remove the versions of a secret up to and including `up_to`."""
@@ -152,11 +153,10 @@ class MemoryBackend:
         if kept:
             self._secrets[name] = kept
 
-    def put_journal(self, row: JournalRow) -> None:
+    def put_journal(self, *rows: JournalRow) -> None:
         """Append to the journal."""
-        self._journal.append(row)
-        if row.operation in (PUT, DELETE):
-            self._last[row.name] = row
+        self._journal.extend(rows)
+        self._last.update((row.name, row) for row in rows if row.operation in (PUT, DELETE))
 
     def clear_journal(self) -> None:
         """Remove all rows of the journal."""

@@ -215,17 +215,17 @@ class PostgresBackend:
         """Remove all retired data keys."""
         self._database.execute(_REMOVE_RETIRED)
 
-    def put_secret(self, row: SecretRow) -> None:
-        """Add a version of a secret."""
-        self._database.execute(_PUT_VERSION, row)
+    def put_secret(self, *rows: SecretRow) -> None:
+        """Add versions of secrets."""
+        self._database.execute_many(_PUT_VERSION, rows)
 
     def remove_versions(self, name: str, *, up_to: int) -> None:
         """Remove the versions of a secret up to and including `up_to`."""
         self._database.execute(_REMOVE_VERSIONS, (name, up_to))
 
-    def put_journal(self, row: JournalRow) -> None:
+    def put_journal(self, *rows: JournalRow) -> None:
         """Append to the journal."""
-        self._database.execute(_PUT_JOURNAL, row)
+        self._database.execute_many(_PUT_JOURNAL, rows)
 
     def clear_journal(self) -> None:
         """Remove all rows of the journal."""

@@ -4,7 +4,7 @@ Both kinds of rows that several machines may share, secrets and executions, come
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -96,6 +96,11 @@ class PostgresDatabase:
         # The server was restarted while we were idle. Nothing of ours was under way: the statement begins anew.
         with self.explained():
             return self.connection().execute(statement, parameters)
+
+    def execute_many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement within `transaction`, once for each of the rows, in few round trips."""
+        with self.explained(), self.connection().cursor() as cursor:
+            cursor.executemany(statement, rows)
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:

@@ -24,7 +24,8 @@ def explain(error: sqlite3.Error, *, path: str, timeout: float) -> SecretsError:
         return refused(path, "write")
     if code == sqlite3.SQLITE_CANTOPEN:
         return refused(path, "open")
-    if code == sqlite3.SQLITE_FULL:
+    # A reader needs 32 KiB beside the file, and is told of an I/O error when it cannot have them.
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(os.path.dirname(path))):
         return StoreUnavailableError(
             f"no space left for the secret store {path}; nothing was changed",
             hint=f"free some space: df -h {shell_word(os.path.dirname(path))}",
@@ -40,10 +41,23 @@ def explain(error: sqlite3.Error, *, path: str, timeout: float) -> SecretsError:
     return DamagedError(f"the secret store {path} is damaged: {error}", hint="restore it from a backup")
 
 
+def _is_full(directory: str) -> bool:
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize < 1 << 16
+
+
 def locked(path: str, timeout: float) -> StoreUnavailableError:
     """Return the error that says that another process holds the file."""
     return StoreUnavailableError(
         f"the secret store {path} has been locked by another process for {timeout:g} s",
+        hint=f"see who has it open: fuser -v {shell_word(path)}",
+    )
+
+
+def kept_busy(path: str, seconds: float) -> StoreUnavailableError:
+    """Return the error that says that other processes write all the time, and we never had our turn."""
+    return StoreUnavailableError(
+        f"other processes have kept the secret store {path} busy with writing for {seconds:.0f} s",
         hint=f"see who has it open: fuser -v {shell_word(path)}",
     )
 

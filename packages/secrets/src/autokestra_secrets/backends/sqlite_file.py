@@ -9,13 +9,13 @@ nothing is written into a database that is not ours.
 import os
 import sqlite3
 import stat
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from autokestra_secrets.backends.sqlite_errors import explain, refused
-from autokestra_secrets.backends.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from autokestra_secrets.backends.sqlite_lock import take_write_lock
+from autokestra_secrets.backends.sqlite_schema import APPLICATION_ID, MIGRATIONS, SCHEMA, check_schema
 from autokestra_secrets.errors import (
     PermissionRefusedError,
     SecretsError,
@@ -84,42 +84,29 @@ class SQLiteFile:
         except sqlite3.Error as error:
             raise self._explain(error) from None
 
+    def execute_many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement within `transaction`, once for each of the rows."""
+        assert self._connection is not None
+        try:
+            self._connection.executemany(statement, rows).close()
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the write lock of the file, which is created if need be, with the schema in place."""
         self.prepare_to_write()
-        self._begin()
+        assert self._connection is not None
+        take_write_lock(self._connection, path=self.path, timeout=self.timeout)
         try:
             self._migrate()
             yield
             self.execute("COMMIT")
         except BaseException:
             # After some errors, such as a full disk, SQLite has already rolled back by itself.
-            if self._connection is not None and self._connection.in_transaction:
+            if self._connection.in_transaction:
                 self.execute("ROLLBACK")
             raise
-
-    def _begin(self) -> None:
-        """Wait for the write lock, as long as `timeout`.
-
-        Not with SQLite's own waiting, which looks ten times a second: with eight busy writers one of them may find the
-        lock taken a hundred times in a row, and give up. This looks several hundred times a second.
-        """
-        assert self._connection is not None
-        deadline = time.monotonic() + self.timeout
-        self.execute("PRAGMA busy_timeout = 0")
-        try:
-            while True:
-                try:
-                    self._connection.execute("BEGIN IMMEDIATE").close()
-                except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                        raise self._explain(error) from None
-                else:
-                    return
-                time.sleep(0.001 + os.urandom(1)[0] / 64_000)  # 1 to 5 ms, so that the waiting do not march in step
-        finally:
-            self.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -215,7 +202,7 @@ class SQLiteFile:
         """Raise UnknownFormatError unless the file is blank or a store of a version that we know."""
         try:
             with self.snapshot():  # another process may be writing the schema this very moment
-                tables = self.select("SELECT count(*) FROM sqlite_schema")[0][0]
+                objects = self.select(SCHEMA)
                 application = self.select("PRAGMA application_id")[0][0]
                 version = self.select("PRAGMA user_version")[0][0]
             if application == APPLICATION_ID and version > len(MIGRATIONS):
@@ -223,10 +210,11 @@ class SQLiteFile:
                     f"the secret store {self.path} has schema version {version}, expected at most {len(MIGRATIONS)}",
                     hint="upgrade autokestra: pip install --upgrade autokestra",
                 )
-            if application != APPLICATION_ID and (tables or version or application):
+            if application != APPLICATION_ID and (objects or version or application):
                 raise UnknownFormatError(
                     f"{self.path} is a SQLite database, but no secret store", hint="give the right file with --store"
                 )
+            check_schema(objects, version, path=self.path)
         except SecretsError:
             self.close()
             raise
@@ -265,6 +253,7 @@ class SQLiteFile:
 
     def _migrate(self) -> None:
         version = self.schema_version()
+        check_schema(self.select(SCHEMA), version, path=self.path)  # again: now nobody can change it any more
         for statement in (statement for step in MIGRATIONS[version:] for statement in step):
             self.execute(statement)
         if version < len(MIGRATIONS):

@@ -1,6 +1,9 @@
 """The tables of a store in SQLite. What the bytes in them mean stands in docs/spec/envelope.md (R11)."""
 
+from collections.abc import Iterable
 from typing import Final
+
+from autokestra_secrets.errors import DamagedError
 
 APPLICATION_ID: Final = 0x414B5331  # "AKS1" in PRAGMA application_id: what file(1) and we tell a store by
 
@@ -66,3 +69,29 @@ MIGRATIONS: Final = (
         )""",
     ),
 )
+
+SCHEMA: Final = "SELECT type, name, rootpage FROM sqlite_schema"
+
+_TABLES: Final = (("header", "key_slots", "secrets", "journal"), ("retired_keys",))  # that each migration brings
+
+
+def check_schema(objects: Iterable[tuple[object, object, object]], version: int, *, path: str) -> None:
+    """Raise DamagedError when the database holds what acts by itself, or tables of a later version than it says (R11).
+
+    A trigger runs with our rights whenever we write, a view or virtual table in the place of one of ours computes what
+    it likes whenever we read. None of them has pages of its own, and no version of this program makes any. Tables and
+    indexes beside ours are only data.
+    """
+    later = {name for names in _TABLES[max(version, 0) :] for name in names}
+    for kind, name, root in objects:
+        if not root:
+            raise DamagedError(
+                f"the secret store {path} holds a {'trigger' if kind == 'trigger' else 'view'}, which acts by itself "
+                "and was put there by somebody else",
+                hint="restore it from a backup",
+            )
+        if name in later:
+            raise DamagedError(
+                f"the secret store {path} says that it has schema version {version}, but holds tables of a later one",
+                hint="restore it from a backup",
+            )

@@ -12,6 +12,14 @@ SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || :workfl
 -- name: select_identity()^
 SELECT identity FROM state_version WHERE id = 1;
 
+-- name: insert_log_lines(executions, tasks, attempts, sequences, times, streams, levels, messages)!
+-- A few lines in one round trip; many go by COPY. Written again after a lost connection, they are there once.
+INSERT INTO log_line (execution_id, task_id, attempt, sequence, time, stream, level, message)
+SELECT * FROM unnest(CAST(:executions AS TEXT[]), CAST(:tasks AS TEXT[]), CAST(:attempts AS BIGINT[]),
+                     CAST(:sequences AS BIGINT[]), CAST(:times AS BIGINT[]), CAST(:streams AS TEXT[]),
+                     CAST(:levels AS TEXT[]), CAST(:messages AS TEXT[]))
+ON CONFLICT DO NOTHING;
+
 -- name: select_now()^
 -- The time that leases compare: of the server, since machines do not agree.
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now;

@@ -1,0 +1,59 @@
+"""From rows to values: the same for both databases, whose rows are read by name."""
+
+import json
+from typing import Any, cast
+
+from autokestra.errors import StateFormatError
+from autokestra.executions.records import (
+    Attempt,
+    AttemptKey,
+    AttemptState,
+    Execution,
+    ExecutionState,
+    Lease,
+    StoredOutput,
+    TaskOf,
+)
+
+
+def to_json(value: object) -> str:
+    """Return a value as it is kept."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_execution(row: Any) -> Execution:
+    """Return an execution from its row. Raises StateFormatError when the row is damaged."""
+    fields = cast("dict[str, Any]", dict(row))
+    owner, until = fields.pop("lease_owner"), fields.pop("lease_until")
+    caller, task = fields.pop("caller_execution"), fields.pop("caller_task")
+    try:
+        for name in ("inputs", "secrets_used", "masked"):
+            fields[name] = json.loads(fields[name])
+    except ValueError:
+        raise StateFormatError(
+            f"the row of execution '{fields['id']}' is damaged", hint="use another state database: --state FILE"
+        ) from None
+    fields["state"] = ExecutionState(fields["state"])
+    return Execution(
+        **fields,
+        lease=None if owner is None else Lease(owner=owner, until=until),
+        caller=None if caller is None else TaskOf(execution=caller, task=task),
+    )
+
+
+def row_is(row: Any, **expected: object) -> bool:
+    """Whether there is a row, and it holds what is expected."""
+    return row is not None and all(row[name] == value for name, value in expected.items())
+
+
+def row_key(row: Any) -> AttemptKey:
+    """Return execution, task and number of the attempt that a row names."""
+    return row["execution_id"], row["task_id"], row["number"]
+
+
+def read_attempt(row: Any) -> Attempt:
+    """Return an attempt from its row."""
+    fields = cast("dict[str, Any]", dict(row))
+    shown = StoredOutput(sealed=fields.pop("shown_sealed"), clear=fields.pop("shown_clear"))
+    fields["state"] = AttemptState(fields["state"])
+    return Attempt(**fields, shown=shown)

@@ -1,0 +1,58 @@
+"""Waiting for the write lock of a SQLite file among other processes that want it too."""
+
+import os
+import sqlite3
+import time
+from typing import Final
+
+from autokestra_secrets.backends.sqlite_errors import explain, kept_busy, locked
+
+_TURNS: Final = 6  # times as long is waited while other writers commit, one after the other
+
+
+def take_write_lock(connection: sqlite3.Connection, *, path: str, timeout: float) -> None:
+    """Begin a transaction that writes; wait `timeout` seconds for one who holds the lock, longer for many by turns.
+
+    Not with SQLite's own waiting, which looks ten times a second: with eight busy writers one of them may find the
+    lock taken a hundred times in a row, and give up. This looks several hundred times a second; and while others
+    commit, nothing is stuck: on a machine under load a writer can miss its chance for more than ten seconds.
+
+    Raises StoreUnavailableError when one process holds the lock for `timeout` seconds, or others write for six times
+    as long without letting us in; and what other errors of SQLite mean.
+    """
+    try:
+        try:
+            connection.execute("PRAGMA busy_timeout = 0").close()
+            _wait(connection, path, timeout)
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}").close()
+    except sqlite3.Error as error:
+        raise explain(error, path=path, timeout=timeout) from None
+
+
+def _wait(connection: sqlite3.Connection, path: str, timeout: float) -> None:
+    started = time.monotonic()
+    deadline, commits = started + timeout, _commits(connection)
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        else:
+            return
+        now = time.monotonic()
+        if now > deadline:
+            before, commits = commits, _commits(connection)
+            if commits == before:
+                raise locked(path, timeout)
+            if now > started + _TURNS * timeout:
+                raise kept_busy(path, now - started)
+            deadline = now + timeout
+        time.sleep(0.001 + os.urandom(1)[0] / 64_000)  # 1 to 5 ms, so that the waiting do not march in step
+
+
+def _commits(connection: sqlite3.Connection) -> int:
+    """Return a number that changes when another connection commits."""
+    found: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return found
