@@ -11,15 +11,16 @@ from autokestra.worker.envelope import Envelope
 
 
 class Noting:
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, state: str = "SUCCESS") -> None:
         self.error = error
+        self.state = state
         self.events: list[str] = []
 
     def execute(self, envelope: str) -> str:
         self.events.append("run")
         if self.error:
             raise self.error
-        return json.dumps({"attempt": "x", "state": "SUCCESS"})
+        return json.dumps({"attempt": "x", "state": self.state})
 
     def forget(self, execution: str) -> None:
         self.events.append(f"forget {execution}")
@@ -38,14 +39,18 @@ def _nobody_serves(monkeypatch):
 
 
 def test_a_worker_that_nobody_made_one_refuses(envelope) -> None:
-    assert {"attempt": "", "state": "REFUSED"} == json.loads(wire.run_attempt(envelope))
+    with pytest.raises(wire.RefusedError) as raised:
+        wire.run_attempt(envelope)
+    assert () == raised.value.args
 
 
 def test_an_envelope_of_another_version_is_refused_and_not_run(envelope) -> None:
     runner = Noting()
     wire.serve_with(runner)
     other = json.dumps({**json.loads(envelope), "version": 2})
-    assert {"attempt": "", "state": "REFUSED"} == json.loads(wire.run_attempt(other))
+    with pytest.raises(wire.RefusedError) as raised:
+        wire.run_attempt(other)
+    assert () == raised.value.args
     assert [] == runner.events
 
 
@@ -53,6 +58,15 @@ def test_values_are_dropped_when_the_last_attempt_of_an_execution_has_ended(enve
     runner = Noting()
     wire.serve_with(runner)
     assert "SUCCESS" == json.loads(wire.run_attempt(envelope))["state"]
+    assert ["run", "forget e"] == runner.events
+
+
+def test_an_attempt_of_somebody_else_is_told_without_words(envelope) -> None:
+    runner = Noting(state="ELSEWHERE")
+    wire.serve_with(runner)
+    with pytest.raises(wire.ElsewhereError) as raised:
+        wire.run_attempt(envelope)
+    assert () == raised.value.args
     assert ["run", "forget e"] == runner.events
 
 

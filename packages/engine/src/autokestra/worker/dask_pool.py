@@ -27,14 +27,14 @@ from autokestra.worker.dask_link import (
     security,
     unreachable,
 )
-from autokestra.worker.executor import ELSEWHERE
-from autokestra.worker.wire import REFUSED, objection, run_attempt, tag_offers
+from autokestra.worker.wire import RefusedError, objection, run_attempt, tag_offers
 
 LOOK_SECONDS: Final = 0.5  # between two looks at the rows of attempts of which Dask knows nothing any more
 AGAIN_SECONDS: Final = 30.0  # after which an attempt that nobody has claimed is delivered again; doubled each time
 PATIENCE_SECONDS: Final = 60.0  # for a cluster that has no scheduler, or no worker that could take an attempt
 
 States = Callable[[str], Mapping[tuple[str, int], AttemptState]]
+ENDED: Final = "ENDED"  # the state in the answer when only the rows know which
 _UNDER_WAY: Final = (AttemptState.PENDING, AttemptState.RUNNING)
 _NUMBERS: Final = count()
 
@@ -191,20 +191,14 @@ class DaskPool:
         """Take what Dask says of a delivery; called by a thread of Dask's."""
         if hint is not parcel.hint:
             return
-        try:
-            state = (
-                json.loads(hint.result(timeout=CONNECT_SECONDS))["state"] if hint.status == "finished" else ELSEWHERE
-            )
-        except Exception:  # noqa: BLE001  # the result was lost on the way, and the rows have it
-            state = ELSEWHERE
-        if state == REFUSED:
+        if hint.status == "finished":  # what it has answered stands in the rows too, and need not be fetched
+            self._answer(parcel, ENDED)
+        elif hint.status == "error" and isinstance(hint.exception(), RefusedError):
             self._fail(
                 parcel, PoolUnavailableError("a worker does not know this version of envelopes", hint=SAME_VERSION)
             )
-        elif state == ELSEWHERE:
-            parcel.doubtful = True
         else:
-            self._answer(parcel, state)
+            parcel.doubtful = True
 
     def _watch(self) -> None:
         while True:
@@ -230,7 +224,7 @@ class DaskPool:
                     return
             state = states[execution].get((task, number))
             if state not in _UNDER_WAY:
-                self._answer(parcel, state.value if state else ELSEWHERE)
+                self._answer(parcel, state.value if state else ENDED)
             elif state is AttemptState.PENDING:
                 waiting.append(parcel)
             elif not parcel.doubtful:

@@ -1,7 +1,7 @@
 """The one function that crosses the wire to a worker, and what workers say that they offer.
 
-An envelope goes in, ids and a state come out. Values stay where they are: the worker resolves secrets with its own key
-and writes output and log into the rows itself. No exception travels either, since its message could hold a value.
+An envelope goes in, an id and a state come out. Values stay where they are: the worker resolves secrets with its own
+key and writes output and log into the rows. The only exceptions that travel are the two below, which say nothing.
 """
 
 import json
@@ -10,18 +10,29 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from autokestra.errors import AutokestraError
 from autokestra.worker.envelope import VERSION, Envelope, EnvelopeError
+from autokestra.worker.executor import ELSEWHERE
 
 AGAIN: Final = 75  # EX_TEMPFAIL of sysexits.h: the exit code of a worker process that is to be started anew
-REFUSED: Final = "REFUSED"  # the answer of a worker that does not know this version of envelopes
 
 _ENVELOPE: Final = "autokestra-envelope:"
 _STORE: Final = "autokestra-store:"
 _STATE: Final = "autokestra-state:"
 _TAG: Final = "autokestra-tag:"
+
+
+class ElsewhereError(Exception):
+    """The attempt is not, or no longer, this worker's: only the rows say what becomes of it.
+
+    An exception, since Dask tells of one by itself, while a result has to be fetched.
+    """
+
+
+class RefusedError(Exception):
+    """This process does not know this version of envelopes, or nobody made it a worker of ours."""
 
 
 class Runner(Protocol):
@@ -68,23 +79,29 @@ def serve_with(runner: Runner) -> None:
 def run_attempt(envelope: str) -> str:
     """Run one attempt on the worker that this is called on; return its id and state as JSON.
 
-    When the rows cannot be written the process ends: what it has begun must not count as alive, and the rows that it
-    cannot write say the rest once its leases are over.
+    Raises ElsewhereError and RefusedError, which say nothing more. When the rows cannot be written the process ends:
+    what it has begun must not count as alive, and the rows say the rest once its leases are over.
     """
     runner = _SERVING.runner
     if runner is None:  # a worker of Dask that `workflow worker` has not started
-        return json.dumps({"attempt": "", "state": REFUSED})
+        raise RefusedError
     try:
         job = Envelope.from_json(envelope)
     except EnvelopeError:
-        return json.dumps({"attempt": "", "state": REFUSED})
+        raise RefusedError from None
     try:
-        return _SERVING.run(runner, job.execution_id, envelope)
+        answer = _SERVING.run(runner, job.execution_id, envelope)
     except AutokestraError as error:
-        why = error.message
+        _leave(job.id, error.message)
     except Exception as error:  # noqa: BLE001  # its message may hold a value, so it travels nowhere
-        why = f"this is a bug in autokestra: {type(error).__name__}"
-    sys.stderr.write(f"error: {job.id}: {why}\n")
+        _leave(job.id, f"this is a bug in autokestra: {type(error).__name__}")
+    if json.loads(answer)["state"] == ELSEWHERE:
+        raise ElsewhereError
+    return answer
+
+
+def _leave(attempt: str, why: str) -> NoReturn:
+    sys.stderr.write(f"error: {attempt}: {why}\n")
     sys.stderr.flush()
     os._exit(AGAIN)
 
