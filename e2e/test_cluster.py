@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -308,3 +309,33 @@ def test_with_tls_only_holders_of_a_certificate_take_part(workflow, postgres_url
         nothing = {"AUTOKESTRA_TLS_CERT": None, "AUTOKESTRA_TLS_KEY": None}
         said = workflow.fails("run", "flow.yaml", "--pool", cluster.pool, code=2, env={**cluster.env, **nothing})
         assert "a pool with TLS needs --tls-cert, --tls-key" == said
+
+
+def test_a_task_does_not_see_the_key_of_the_workers_certificate(hidden, postgres_server, tmp_path: Path) -> None:
+    """With it a task could join the cluster and run code where the secrets are."""
+    papers = hidden.user / "papers"
+    papers.mkdir()
+    write_certificates(papers, client="team")
+    for path in (papers, *papers.iterdir()):
+        os.chown(path, hidden.user.stat().st_uid, -1)
+    (hidden.user / "look.yaml").write_text(
+        "id: look\ntasks: [{id: look, type: core/shell.run, inputs: {script: 'cat papers/client.key || ls papers'}}]\n"
+    )
+    database = postgres_server.create_database()
+    with ExitStack() as stack:
+        stack.callback(postgres_server.drop_database, database)
+        cluster = Cluster(hidden, postgres_server.url(database, tcp=True), tmp_path, stack, papers)
+        hidden.ok("secrets", "key", "create")
+        assert 0 == cluster("secrets", "set", "API_TOKEN", "-q", input=SECRET).returncode
+        worker = ClusterWorker(
+            [*hidden.prefix, str(hidden.executable)],
+            pool=cluster.pool,
+            env=hidden.environment({**hidden.changes, **cluster.env}),
+            directory=tmp_path,
+            name="worker",
+        )
+        stack.callback(worker.stop)
+        worker.joined()
+        done = cluster.run("look.yaml")
+        assert "PRIVATE KEY" not in done.stdout
+        assert "[look] ca.crt" in done.stdout.splitlines(), done.stdout + done.stderr

@@ -1,8 +1,9 @@
-"""The page about clusters, typed word for word: every block of commands, with loopback in the place of its machines."""
+"""The page about clusters, typed word for word with loopback in the place of its machines, and the demonstration."""
 
 import os
 import re
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -64,3 +65,13 @@ def test_the_page_leads_to_a_cluster_with_certificates(workflow, postgres_url, t
     assert "[fetch] the token is ***SECRET***" in said
     assert "[train] on a worker with a gpu" in said
     assert "tok-4f9c2e7a81" not in "".join(path.read_text() for path in folder.glob("*.log"))
+
+
+def test_the_demonstration_shows_the_same_masked_result(tmp_path: Path) -> None:
+    demo = PAGE.parents[2] / "examples/penguins/demo_cluster.py"
+    done = subprocess.run(
+        [sys.executable, str(demo)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+    for expected in ("Gentoo,124,47.5,5076.0", "[leak] in two pieces: ***SECRET***", "in task leak", "found nowhere"):
+        assert expected in done.stdout

@@ -59,6 +59,7 @@ class App:
     """Settings of one command, and the objects made from them.
 
     `store` and `state` are what `--store` and `--state` said; None means the variable, else the file in the home.
+    `hidden` are further files that no isolated task may see.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class App:
         notify: Callable[[str], None] | None = None,
         require_isolation: bool = False,
         plugins: Sequence[str] = (),
+        hidden: Sequence[str] = (),
     ) -> None:
         self._environ = environ
         self._store = store
         self._state = state
         self._notify = notify
         self._require_isolation = require_isolation
+        self._hidden = tuple(os.path.abspath(path) for path in hidden)  # noqa: PTH100  # a text in, a text out
         self.actions = Actions(plugin_folders(plugins, environ), isolate=self._isolate_plugin)
 
     @property
@@ -130,7 +133,7 @@ class App:
             if "://" not in database:
                 places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
         key_file = self._environ.get(KEY_FILE_VARIABLE)
-        return (*places, key_file) if key_file else tuple(places)
+        return (*places, *self._hidden, *([key_file] if key_file else []))
 
     def executions(self, *, create: bool) -> ExecutionStore:
         """Open the state database; with `create=False` a missing one raises StateUnavailableError."""

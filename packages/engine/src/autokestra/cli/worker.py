@@ -112,7 +112,15 @@ def _work(
 
     prepare_isolation()
     SPAWNER.prepare()
-    app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
+    papers = address.certificates  # with the key of these, a task could run code on every worker
+    app = App(
+        store=store,
+        state=state,
+        notify=say,
+        require_isolation=require_isolation,
+        plugins=plugins,
+        hidden=[str(papers.key)] if papers else [],
+    )
     words = f"{slots} slots" if slots > 1 else "1 slot"
     words += f", tags {', '.join(tags)}" if tags else ""
 
