@@ -1,8 +1,8 @@
 """Rows in PostgreSQL: log lines one by one and by COPY, claims, and whole attempts with the local pool.
 
-The server is started here, on a socket, and waits for the disk as it would in earnest. The yardstick for attempts is a
-plain ThreadPoolExecutor on the same tables, a connection for each thread, which does the least that is durable: insert,
-claim and end each attempt, a commit each.
+The server is started here, on a socket, and waits for the disk and tidies up as it would in earnest. The yardstick for
+attempts is a plain ThreadPoolExecutor on the same tables, a connection for each thread, which does the least that is
+durable: insert, claim and end each attempt, a commit each.
 """
 
 import tempfile
@@ -52,7 +52,7 @@ def _print(name: str, rate: float, yardstick: float | None = None, *, least: flo
 
 def run(*, singles: int = SINGLES, lines: int = LINES, attempts: int = ATTEMPTS) -> dict[str, float]:
     """Measure all of it once; rates are per second."""
-    server = PostgresServer.started({"fsync": "on"})
+    server = PostgresServer.started({"fsync": "on", "autovacuum": "on"})
     try:
         url = server.url()
         with ExecutionStore.open(url) as store:

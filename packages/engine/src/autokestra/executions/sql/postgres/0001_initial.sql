@@ -91,7 +91,7 @@ CREATE TABLE log_line (
   message      TEXT NOT NULL,
   PRIMARY KEY (execution_id, task_id, attempt, sequence)
 );
-CREATE FUNCTION remove_log_lines() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION remove_log_lines() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   DELETE FROM log_line WHERE execution_id IN (SELECT id FROM gone);
   RETURN NULL;
