@@ -117,6 +117,32 @@ def test_a_coordinator_needs_no_key(cluster, tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere" / "secret.key").exists()
 
 
+def test_a_coordinator_without_a_key_resumes_and_repeats_nothing(cluster, tmp_path: Path) -> None:
+    cluster.worker().joined()
+    (cluster.workflow.user / "flaky.yaml").write_text(
+        dedent("""
+            id: flaky
+            secrets: [API_TOKEN]
+            tasks:
+              - {id: first, type: core/shell.run, env: {T: "{{ secrets.API_TOKEN }}"}, inputs: {script: 'echo once >> ran; echo "$T"'}}
+              - id: second
+                type: core/shell.run
+                needs: [first]
+                env: {TEXT: "{{ tasks.first.output.stdout }}"}
+                inputs: {script: 'test -e repaired && echo "with ${#TEXT}"'}
+        """)
+    )
+    away = {"AUTOKESTRA_HOME": str(tmp_path / "elsewhere")}
+    assert 1 == cluster.run("flaky.yaml", env=away).returncode
+    (cluster.workflow.user / "repaired").touch()
+    done = cluster("execution", "resume", "latest", "--pool", cluster.pool, env=away)
+    assert 0 == done.returncode, done.stderr
+    assert f"[second] with {len(SECRET) + 1}" in done.stdout.splitlines()
+    assert "once\n" == (cluster.workflow.user / "ran").read_text()
+    masked = json.loads(cluster("execution", "show", "latest", "--json").stdout)["masked"]
+    assert {"first"} == set(masked), "what was masked before the resume still counts"
+
+
 def test_a_variable_is_no_secret_there(cluster) -> None:
     cluster.worker(env={"OTHER": "from-the-environment"}).joined()
     (cluster.workflow.user / "other.yaml").write_text(dedent(FLOW).replace("API_TOKEN", "OTHER"))

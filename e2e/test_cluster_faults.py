@@ -166,6 +166,15 @@ def test_a_killed_workers_task_fails_where_no_retries_are_allowed(run) -> None:
     run.check(twice=1)
 
 
+def test_a_worker_that_is_asked_to_stop_ends_what_it_runs(run) -> None:
+    coordinator = run.begin(twelve(pause="1.5"))
+    run.workers[0].process.terminate()
+    assert 0 == run.workers[0].process.wait(60), run.log()
+    assert 0 == coordinator.wait(SECONDS), run.log()
+    run.check()
+    assert "stopping: running tasks are waited for" in run.workers[0].log
+
+
 def test_the_scheduler_is_killed_and_comes_back(run) -> None:
     coordinator = run.begin(twelve())
     run.scheduler.kill()
