@@ -8,7 +8,7 @@ MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PINS   := --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --quiet
 JOBS   ?= 2
 
-.PHONY: help demo test coverage test-alone soak wheels lint format bench docs reference pictures pins clean
+.PHONY: help demo demo-cluster test coverage test-alone soak wheels lint format bench docs reference pictures pins clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 ## make demo        store a token, run the penguins workflow, search every file for the token
 demo: $(VENV)/.runtime
 	@$(BIN)/python examples/penguins/demo.py
+
+## make demo-cluster  the same workflow on a database, a scheduler and two workers that it starts
+demo-cluster: $(VENV)/.dev
+	@$(BIN)/python examples/penguins/demo_cluster.py
 
 ## make test        all tests, then those of autokestra-secrets installed alone from its wheel
 test: $(VENV)/.dev

@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import commands, engine, masking, postgres, startup, vault
+from bench import cluster, commands, engine, masking, postgres, startup, vault
 
 BENCHES = {
     "startup": startup.main,
@@ -11,6 +11,7 @@ BENCHES = {
     "commands": commands.main,
     "engine": engine.main,
     "postgres": postgres.main,
+    "cluster": cluster.main,
 }
 
 

@@ -87,7 +87,7 @@ class PostgresServer:
         """Start it, again at the same port if it ran before; return when it answers."""
         deadline = time.monotonic() + START_SECONDS
         while True:
-            self.port = self.port or _free_port()
+            self.port = self.port or free_port()
             self._process = self._popen(
                 [
                     str(self._programs / "bin" / "postgres"),
@@ -141,11 +141,11 @@ class PostgresServer:
     def kill(self) -> None:
         """End it with SIGKILL, as the kernel would, and return when its children have noticed and are gone too."""
         assert self._process is not None
-        children = [pid for pid, parent in _processes() if parent == self._process.pid]
+        children = [pid for pid, parent in processes() if parent == self._process.pid]
         self._process.kill()
         self._process.wait()
         deadline = time.monotonic() + START_SECONDS
-        while {pid for pid, _ in _processes()}.intersection(children) and time.monotonic() < deadline:
+        while {pid for pid, _ in processes()}.intersection(children) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def stop(self) -> None:
@@ -227,7 +227,7 @@ class PostgresServer:
                 stderr=log,
                 cwd=self.directory,
                 env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  # after the change of user, which would undo it
+                preexec_fn=end_with_parent,  # noqa: PLW1509  # after the change of user, which would undo it
                 start_new_session=True,  # a Ctrl-C at the tests is not the server's
                 **user,
             )
@@ -243,13 +243,13 @@ class PostgresServer:
 
 def _sweep() -> None:
     """Remove the directories of servers whose owners were killed before they could do it themselves."""
-    alive = {pid for pid, _ in _processes()}
+    alive = {pid for pid, _ in processes()}
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}[0-9]*-*"):
         if int(left.name.removeprefix(_PREFIX).partition("-")[0]) not in alive:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _processes() -> Iterator[tuple[int, int]]:
+def processes() -> Iterator[tuple[int, int]]:
     """Yield process id and parent of every process that is no zombie (proc(5), stat)."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -259,12 +259,14 @@ def _processes() -> Iterator[tuple[int, int]]:
                 yield int(path.parent.name), int(parent)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Have the kernel end this process when the one that has started it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens at just now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

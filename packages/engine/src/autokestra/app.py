@@ -58,7 +58,8 @@ now: Final = SteadyClock()  # microseconds since 1970 in UTC, as all rows of thi
 class App:
     """Settings of one command, and the objects made from them.
 
-    `store` and `state` are what `--store` and `--state` said; None leaves them to `settings`.
+    `store` and `state` are what `--store` and `--state` said; None leaves them to `settings`. `hidden` are further
+    files that no isolated task may see.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class App:
         settings: Settings | None = None,
         require_isolation: bool = False,
         plugins: Sequence[str] = (),
+        hidden: Sequence[str] = (),
     ) -> None:
         self._environ = environ
         self._store = store
@@ -78,6 +80,7 @@ class App:
         self._notify = notify
         self._settings = settings
         self._require_isolation = require_isolation or self.settings.require_isolation
+        self._hidden = tuple(os.path.abspath(path) for path in hidden)  # noqa: PTH100  # a text in, a text out
         folders = [*plugin_folders(plugins, environ), *self.settings.plugins]
         self.actions = Actions(folders, isolate=self._isolate_plugin)
 
@@ -140,7 +143,7 @@ class App:
             if "://" not in database:
                 places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
         key_file = self._environ.get(KEY_FILE_VARIABLE)
-        return (*places, key_file) if key_file else tuple(places)
+        return (*places, *self._hidden, *([key_file] if key_file else []))
 
     def executions(self, *, create: bool) -> ExecutionStore:
         """Open the state database; with `create=False` a missing one raises StateUnavailableError."""
@@ -162,9 +165,19 @@ class App:
         with self.secrets() as store:
             return _cipher(store)
 
-    def resolver(self, store: SecretStore) -> SecretResolver:
-        """Return what looks up declared secrets, in the store first and in the environment after it."""
-        return SecretResolver(store, environ=self._environ)
+    def resolver(self, store: SecretStore, *, fallback: bool = True) -> SecretResolver:
+        """Return what looks up declared secrets, in the store first and with `fallback` in the environment after it."""
+        return SecretResolver(store, environ=self._environ, fallback=fallback)
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of the command."""
+        return self._environ
+
+    @property
+    def notify(self) -> Callable[[str], None]:
+        """What says a remark to a person who waits."""
+        return self._notify or (lambda _: None)
 
     @contextmanager
     def engine(self, *, max_parallel: int, observer: Observer) -> Iterator[WorkflowEngine]:
@@ -172,21 +185,45 @@ class App:
         with ExitStack() as stack:
             secrets = stack.enter_context(self.secrets())
             executions = stack.enter_context(self.executions(create=True))
-            writer = executions.log_writer()
-            stack.callback(writer.close)
-            shared = _Shared(
-                secrets=secrets,
-                executions=executions,
-                writer=writer,
-                outputs=OutputVault(executions, _cipher(secrets)),
-                running=RunningAttempts(executions, owner=this_process(os.getpid()), ticks=executions.leases.now),
-                environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
-                max_parallel=max_parallel,
-            )
-            maskers = ExecutionMaskers(
-                partial(SecretMasker, placeholder=self.settings.mask, min_length=self.settings.mask_min_length)
-            )
-            yield self._wire(shared, stack, observer=observer, maskers=maskers)[0]
+            shared = self._share(stack, secrets, executions, _cipher(secrets), max_parallel=max_parallel)
+            yield self._wire(shared, stack, observer=observer, maskers=ExecutionMaskers(self.make_masker))[0]
+
+    @contextmanager
+    def worker(
+        self, secrets: SecretStore, executions: ExecutionStore, cipher: OutputCipher | None, *, max_parallel: int
+    ) -> Iterator[WorkflowTaskExecutor]:
+        """Build what runs attempts for coordinators of other processes: no secret comes from the environment."""
+        with ExitStack() as stack:
+            shared = self._share(stack, secrets, executions, cipher, max_parallel=max_parallel, is_local=False)
+            maskers = ExecutionMaskers(self.make_masker)
+            yield self._wire(shared, stack, observer=lambda _: None, maskers=maskers)[1]
+
+    def make_masker(self) -> SecretMasker:
+        """Return a masker that does what the settings say."""
+        return SecretMasker(placeholder=self.settings.mask, min_length=self.settings.mask_min_length)
+
+    def _share(
+        self,
+        stack: ExitStack,
+        secrets: SecretStore,
+        executions: ExecutionStore,
+        cipher: OutputCipher | None,
+        *,
+        max_parallel: int,
+        is_local: bool = True,
+    ) -> "_Shared":
+        writer = executions.log_writer()
+        stack.callback(writer.close)
+        return _Shared(
+            secrets=secrets,
+            executions=executions,
+            writer=writer,
+            outputs=OutputVault(executions, cipher),
+            running=RunningAttempts(executions, owner=this_process(os.getpid()), ticks=executions.leases.now),
+            environ=dict(self._environ),  # looked through for every child; `os.environ` decodes each name each time
+            max_parallel=max_parallel,
+            is_local=is_local,
+        )
 
     def _wire(
         self,
@@ -196,10 +233,10 @@ class App:
         observer: Observer,
         maskers: ExecutionMaskers,
         ancestors: tuple[str, ...] = (),
-    ) -> tuple[WorkflowEngine, Worker]:
+    ) -> tuple[WorkflowEngine, WorkflowTaskExecutor]:
         """Return an engine and its worker; `ancestors` are the workflows that it runs within."""
         worker = WorkflowTaskExecutor(
-            self.resolver(shared.secrets),
+            self.resolver(shared.secrets, fallback=shared.is_local),
             actions=self.actions,
             rows=shared.executions,
             outputs=shared.outputs,
@@ -210,6 +247,7 @@ class App:
             clock=now,
             isolation=self.isolation(shared.secrets.location),
             nested=partial(self._run_nested, shared, ancestors),
+            accounts=not (shared.is_local or ancestors),
         )
         pool = LocalPool(worker.execute, max_workers=shared.max_parallel)
         stack.callback(pool.close)
@@ -217,16 +255,16 @@ class App:
             store=shared.executions,
             pool=pool,
             worker=_lasting(worker) if ancestors else worker,
-            resolver=self.resolver(shared.secrets),
+            resolver=self.resolver(shared.secrets, fallback=shared.is_local),
             maskers=maskers,
             outputs=shared.outputs,
             observer=observer,
             clock=now,
             max_parallel=shared.max_parallel,
             reads_secrets=True,
-            past_values=lambda names: _past_values(shared.secrets, names),
+            past_values=lambda names: past_values(shared.secrets, names),
             environ=shared.environ,
-            notify=self._notify or (lambda _: None),
+            notify=self.notify,
         )
         return engine, worker
 
@@ -274,6 +312,7 @@ class _Shared:
     running: RunningAttempts
     environ: Mapping[str, str]
     max_parallel: int
+    is_local: bool  # whether coordinator and workers are this process
 
 
 def _lasting(worker: Worker) -> Worker:
@@ -298,7 +337,7 @@ class _ObservedLog:
         self._writer.drain()
 
 
-def _past_values(store: SecretStore, names: Sequence[str]) -> Iterator[tuple[SecretValue, str]]:
+def past_values(store: SecretStore, names: Sequence[str]) -> Iterator[tuple[SecretValue, str]]:
     """Yield every kept version of those secrets that the store has."""
     for name in store.names().intersection(names):
         for version in store.history(name):

@@ -64,3 +64,15 @@ class IsolationRefusedError(AutokestraError):
     """Isolation is required, and this machine or this workflow does without it."""
 
     exit_code = 9
+
+
+class PoolUnavailableError(AutokestraError):
+    """There is no scheduler, or no worker that may run this workflow."""
+
+    exit_code = 8
+
+
+class PoolRefusedError(AutokestraError):
+    """A cluster that others could listen to or send code to, or a certificate that is none."""
+
+    exit_code = 9

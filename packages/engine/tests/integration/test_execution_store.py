@@ -19,6 +19,7 @@ from autokestra.errors import (
 from autokestra.executions.lease import boottime, own_lease
 from autokestra.executions.plan import Change, Start
 from autokestra.executions.records import (
+    Account,
     AttemptState,
     Execution,
     ExecutionState,
@@ -139,11 +140,11 @@ def test_of_two_that_take_over_one_wins_and_open_attempts_are_lost(store):
     row = an_execution(lease=dead)
     store.create(row, ["a"])
     store.advance(row.id, owner=dead.owner, starts=[Start(task="a", number=1)], now=2)
-    store.claim(row.id, "a", 1, lease=Lease(owner="gone", until=9), now=3)
+    store.claim(row.id, "a", 1, lease=Lease(owner="far/b/3/4", until=9), now=3)
     new = Lease(owner="h/b/9/9", until=boottime())
     assert [True, False] == [store.take_over(row.id, dead, new, now=7) for _ in range(2)]
     assert AttemptState.LOST is store.attempt(row.id, "a", 1).state
-    assert not store.end_attempt(row.id, "a", 1, owner="gone", state=AttemptState.SUCCESS, now=8)
+    assert not store.end_attempt(row.id, "a", 1, owner="far/b/3/4", state=AttemptState.SUCCESS, now=8)
     assert not store.renew(row.id, dead)
     assert store.renew(row.id, new)
 
@@ -228,9 +229,9 @@ def test_taking_over_keeps_what_a_dead_coordinator_did_not_see(store):
     starts = [Start(task=task, number=1) for task in ("good", "bad", "open")]
     store.advance(row.id, owner=dead.owner, starts=starts, now=2)
     for task in ("good", "bad", "open"):
-        store.claim(row.id, task, 1, lease=Lease(owner="w", until=9), now=3)
-    store.end_attempt(row.id, "good", 1, owner="w", state=AttemptState.SUCCESS, now=4)
-    store.end_attempt(row.id, "bad", 1, owner="w", state=AttemptState.FAILED, now=4)
+        store.claim(row.id, task, 1, lease=Lease(owner="far/b/3/4", until=9), now=3)
+    store.end_attempt(row.id, "good", 1, owner="far/b/3/4", state=AttemptState.SUCCESS, now=4)
+    store.end_attempt(row.id, "bad", 1, owner="far/b/3/4", state=AttemptState.FAILED, now=4)
     store.request_cancel(row.id, now=5)
     assert store.take_over(row.id, dead, Lease(owner="n", until=9), now=7)
     runs = {run.task_id: (run.state, run.finished_at) for run in store.task_runs(row.id)}
@@ -240,6 +241,65 @@ def test_taking_over_keeps_what_a_dead_coordinator_did_not_see(store):
         "open": (TaskState.RUNNING, None),
     } == runs
     assert not store.cancel_requested(row.id)
+
+
+def test_workers_that_live_keep_their_attempts_when_a_coordinator_is_replaced(store):
+    dead = Lease(owner="h/b/1/2", until=5)
+    row = an_execution(lease=dead)
+    store.create(row, ["lives", "dies", "own", "waits"])
+    starts = [Start(task=task, number=1) for task in ("lives", "dies", "own", "waits")]
+    store.advance(row.id, owner=dead.owner, starts=starts, now=2)
+    alive = Lease(owner="far/b/3/4", until=store.leases.now() + 60_000_000)
+    store.claim(row.id, "lives", 1, lease=alive, now=3)
+    store.claim(row.id, "dies", 1, lease=Lease(owner="far/b/5/6", until=9), now=3)
+    store.claim(row.id, "own", 1, lease=Lease(owner=dead.owner, until=alive.until), now=3)
+    assert store.take_over(row.id, dead, Lease(owner="n", until=alive.until), now=7)
+    lost = {"lives": AttemptState.RUNNING, **dict.fromkeys(("dies", "own", "waits"), AttemptState.LOST)}
+    assert lost == {attempt.task_id: attempt.state for attempt in store.attempts(row.id)}
+    assert lost == {task: state for (task, _), state in store.attempt_states(row.id).items()}
+    assert 1 == store.run_elsewhere(row.id, now=8)
+    assert store.end_attempt(row.id, "lives", 1, owner=alive.owner, state=AttemptState.SUCCESS, now=9)
+    assert 0 == store.run_elsewhere(row.id, now=10)
+    assert (TaskState.SUCCESS, 9) == next(
+        (run.state, run.finished_at) for run in store.task_runs(row.id) if run.task_id == "lives"
+    )
+
+
+def test_one_attempt_is_asked_to_stop(store):
+    row = an_execution()
+    store.create(row, ["runs", "waits", "other"])
+    starts = [Start(task=task, number=1) for task in ("runs", "waits", "other")]
+    store.advance(row.id, owner=row.lease.owner if row.lease else None, starts=starts, now=2)
+    lease = Lease(owner="far/b/3/4", until=9)
+    for task in ("runs", "other"):
+        store.claim(row.id, task, 1, lease=lease, now=3)
+    for task in ("runs", "waits"):
+        store.stop_attempt(row.id, task, 1, now=4)
+    assert {(row.id, "runs", 1)} == store.cancelled_attempts(lease.owner)
+    waits = store.attempt(row.id, "waits", 1)
+    assert (AttemptState.CANCELLED, "cancelled", 4) == (waits.state, waits.reason, waits.finished_at)
+    assert not store.claim(row.id, "waits", 1, lease=lease, now=5)
+    store.end_attempt(row.id, "runs", 1, owner=lease.owner, state=AttemptState.CANCELLED, now=6)
+    store.stop_attempt(row.id, "runs", 1, now=7)
+    assert 6 == store.attempt(row.id, "runs", 1).finished_at
+
+
+def test_what_a_worker_says_of_secrets_is_kept_for_the_task(store):
+    row = an_execution()
+    store.create(row, ["a", "b"])
+    starts = [Start(task=task, number=1) for task in ("a", "b")]
+    store.advance(row.id, owner=row.lease.owner if row.lease else None, starts=starts, now=2)
+    account = Account(used={"T": "store"}, masked={"T": {"plain": 2}})
+    for task, said in (("a", account), ("b", None)):
+        store.claim(row.id, task, 1, lease=Lease(owner="far/b/3/4", until=9), now=3)
+        store.end_attempt(row.id, task, 1, owner="far/b/3/4", state=AttemptState.SUCCESS, now=4, account=said)
+    assert [("a", account)] == store.accounts(row.id)
+
+
+def test_two_who_open_the_same_rows_find_the_same_identity(store, tmp_path):
+    assert store.identity == store.identity
+    with ExecutionStore.open(tmp_path / "another.db") as other:
+        assert store.identity != other.identity
 
 
 def a_line(execution, task, sequence, time=1, message="m"):

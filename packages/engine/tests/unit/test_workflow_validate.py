@@ -215,7 +215,7 @@ def test_a_valid_workflow_has_no_problems():
             37,
             "tasks[0].repeat",
             "unknown key 'repeat'",
-            "known keys: id, type, description, inputs, needs, env, when, forEach, maxParallel, retry, timeout, "
+            "known keys: id, type, description, inputs, needs, tags, env, when, forEach, maxParallel, retry, timeout, "
             "continueOnError, isolation, maxOutput, limits",
         ),
         (

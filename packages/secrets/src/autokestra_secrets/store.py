@@ -156,6 +156,15 @@ class SecretStore(StoreCare):
             raise SecretNotFoundError(checked)
         return [stored_metadata(row, current=row is rows[-1]) for row in reversed(rows)]
 
+    def identity(self) -> str | None:
+        """Return what no other store has and every copy of this file keeps, None when there is no store yet.
+
+        Needs no key. By it two processes find out whether they use the same store.
+        """
+        with self._session.using() as backend, backend.snapshot():
+            header = self._session.header()
+        return None if header is None else header.store_id.hex()
+
     def output_cipher(self) -> OutputCipher | None:
         """Return what seals outputs under the data key of this store, or None when there is no store yet.
 

@@ -1,5 +1,6 @@
 """What every store does, whatever keeps its rows."""
 
+import os
 import threading
 
 import pytest
@@ -8,6 +9,7 @@ from autokestra_secrets import (
     ConflictError,
     InvalidSecretNameError,
     InvalidSecretValueError,
+    MasterKeyProvider,
     SecretNotFoundError,
     SecretStore,
     SecretValue,
@@ -67,6 +69,14 @@ def test_a_new_store_is_empty(store):
     with pytest.raises(SecretNotFoundError) as caught:
         store.get("A")
     assert "A" == caught.value.name
+
+
+def test_a_store_is_known_by_its_identity_without_a_key(store, backend):
+    assert store.identity() is None
+    store.set("NAME", "value")
+    identity = SecretStore(backend, keys=MasterKeyProvider({}, home=os.devnull)).identity()
+    assert identity is not None
+    assert (32, identity) == (len(identity), store.identity())
 
 
 def test_an_update_keeps_the_time_of_creation_and_counts_the_version(store):

@@ -27,7 +27,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     5: "the key is missing, or is no key",
     6: "the key is wrong",
     7: "stored data is damaged, rolled back or of an unknown format",
-    EXIT_UNAVAILABLE: "a store or database is unavailable",
+    EXIT_UNAVAILABLE: "a store, a database or a cluster is unavailable",
     EXIT_PERMISSION: "permission; isolation is required and not to be had",
     EXIT_CANCELLED: "cancelled",
     11: "conflict: somebody else was first, or something would be overwritten",

@@ -12,6 +12,7 @@ import click
 from autokestra.cli import console
 from autokestra.cli.housekeeping import delete, prune
 from autokestra.cli.plugin import plugins_option
+from autokestra.cli.pool import pool_address, pool_options
 from autokestra.cli.report.command import report
 from autokestra.cli.run import exit_code, plain_option, state_option, store_option
 from autokestra.cli.stores import say
@@ -145,6 +146,7 @@ def logs(
 @click.argument("id_", metavar="ID")
 @click.option("--from", "from_task", metavar="TASK", help="Run this task and all that needs it again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@pool_options
 @plugins_option
 @click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
@@ -156,8 +158,13 @@ def resume(
     id_: str,
     from_task: str | None,
     max_parallel: int | None,
+    pool: str | None,
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    insecure_cluster: bool,  # noqa: FBT001  # click calls by name
     plugins: Sequence[str],
-    require_isolation: bool,  # noqa: FBT001  # click calls by name
+    require_isolation: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     plain: bool,  # noqa: FBT001
@@ -170,20 +177,23 @@ def resume(
     the file says now.
     """
     from autokestra.app import App  # noqa: PLC0415
-    from autokestra.cli.run import progress, stopped_by_signals  # noqa: PLC0415
+    from autokestra.cli.run import engine_on, progress, stopped_by_signals  # noqa: PLC0415
     from autokestra.workflow.model import Workflow  # noqa: PLC0415
 
+    address = pool_address(
+        pool=pool, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, insecure_cluster=insecure_cluster
+    )
     app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
     with _found(state) as executions:
         row = executions.execution(id_)
     if row.state == "SUCCESS" and from_task is None:
         console.notice(f"execution '{row.id}' is done: there is nothing to resume")
         return 0
-    app.check_isolation(Workflow.model_validate_json(row.workflow))
+    if address is None:
+        app.check_isolation(Workflow.model_validate_json(row.workflow))
     with (
-        app.engine(
-            max_parallel=max_parallel or app.settings.max_parallel,
-            observer=progress(as_json=as_json, quiet=quiet, plain=plain),
+        engine_on(
+            address, app, max_parallel=max_parallel, observer=progress(as_json=as_json, quiet=quiet, plain=plain)
         ) as engine,
         stopped_by_signals(engine) as received,
     ):

@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "graph": Entry("autokestra.cli.graph:graph", "Show what comes after what, and when."),
     "schema": Entry("autokestra.cli.schema:schema", "Print the JSON schema of workflow files, for editors."),
     "execution": Entry("autokestra.cli.execution:execution", "Look at what ran: states, outputs, logs."),
+    "worker": Entry("autokestra.cli.worker:worker", "Run tasks for `workflow run --pool`, until it is stopped."),
     "plugin": Entry("autokestra.cli.plugin:plugin", "List and describe actions, and begin a plugin."),
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
     "config": Entry("autokestra.cli.config:config", "Show settings and where each comes from."),

@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ import click
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
 from autokestra.cli.plugin import plugins_option
+from autokestra.cli.pool import pool_address, pool_options
 from autokestra.cli.stores import say
 from autokestra.errors import UsageError
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from autokestra.app import App
     from autokestra.cli.progress import JsonProgress, PlainProgress
     from autokestra.engine import WorkflowEngine
+    from autokestra.executions.events import Observer
     from autokestra.executions.records import Execution
+    from autokestra.worker.address import PoolAddress
     from autokestra.workflow.loader import LoadedWorkflow
     from autokestra.workflow.problems import Problem
 
@@ -79,6 +82,7 @@ def init(directory: str) -> None:
 @click.argument("file", type=click.Path(readable=False))  # the loader says it better
 @click.option("-i", "--input", "inputs", metavar="KEY=VALUE", multiple=True, help="An input; may be given again.")
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
+@pool_options
 @plugins_option
 @click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, and run nothing.")
@@ -91,9 +95,14 @@ def run(
     file: str,
     inputs: Sequence[str],
     max_parallel: int | None,
+    pool: str | None,
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    insecure_cluster: bool,  # noqa: FBT001  # click calls by name
     plugins: Sequence[str],
     require_isolation: bool,  # noqa: FBT001
-    dry_run: bool,  # noqa: FBT001  # click calls by name
+    dry_run: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     plain: bool,  # noqa: FBT001
@@ -105,12 +114,16 @@ def run(
     Exit codes: 0 success, 1 a task failed, 3 the workflow is invalid, 4 a secret is missing, 9 isolation is required
     and not to be had, 10 cancelled, 130 interrupted.
     """
+    address = pool_address(
+        pool=pool, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, insecure_cluster=insecure_cluster
+    )
     gc.disable()  # importing makes many objects and no garbage: looking for it costs a tenth of the start-up
     from autokestra.actions.isolation import prepare as prepare_isolation  # noqa: PLC0415  # only for those who run
     from autokestra.actions.spawner import SPAWNER  # noqa: PLC0415
 
-    prepare_isolation()
-    SPAWNER.prepare()  # the fork server starts on another processor while the rest is imported here
+    if address is None:
+        prepare_isolation()
+        SPAWNER.prepare()  # the fork server starts on another processor while the rest is imported here
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.workflow.arguments import typed_arguments  # noqa: PLC0415
 
@@ -118,20 +131,31 @@ def run(
     gc.enable()
     app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
     loaded = _load(file, app, quiet=quiet)
-    app.check_isolation(loaded.workflow)
+    if address is None:
+        app.check_isolation(loaded.workflow)
     warn_of_expiry(App(store=store), loaded.workflow.secrets)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:
         return _dry_run(loaded, app)
     with (
-        app.engine(
-            max_parallel=max_parallel or app.settings.max_parallel,
-            observer=progress(as_json=as_json, quiet=quiet, plain=plain),
+        engine_on(
+            address, app, max_parallel=max_parallel, observer=progress(as_json=as_json, quiet=quiet, plain=plain)
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
         execution = engine.run(loaded, arguments)
     return exit_code(execution, received)
+
+
+def engine_on(
+    address: "PoolAddress | None", app: "App", *, max_parallel: int | None, observer: "Observer"
+) -> "AbstractContextManager[WorkflowEngine]":
+    """Return an engine whose tasks run in this process, or on the cluster at `address`."""
+    if address is None:
+        return app.engine(max_parallel=max_parallel or app.settings.max_parallel, observer=observer)
+    from autokestra.cluster import cluster_engine  # noqa: PLC0415  # few use a cluster
+
+    return cluster_engine(app, address, max_parallel=max_parallel, observer=observer)
 
 
 def warn_of_expiry(app: "App", declared: Sequence[str]) -> None:

@@ -273,7 +273,9 @@ class Coordinator:
                     attempt=start.number,
                 )
             )
-            future = self._pool.submit(self._envelope(start).to_json(), frozenset())
+            future = self._pool.submit(
+                self._envelope(start).to_json(), frozenset(self._job.tasks[start.parent or start.task].tags)
+            )
             self._futures[future] = start
             future.add_done_callback(self._wish.wake.put)
 

@@ -1,11 +1,11 @@
 """What the engine asks of others, what it knows of an execution under way, and the reasons that it writes down."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from autokestra.errors import ExecutionBusyError
+from autokestra.errors import ExecutionBusyError, PoolUnavailableError
 from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.plan import CONCURRENCY, TIMEOUT
 from autokestra.executions.records import Lease, Masked
@@ -80,4 +80,14 @@ def taken_over(execution: str) -> ExecutionBusyError:
     return ExecutionBusyError(
         f"execution '{execution}' was taken over by another process while this one was not heard of",
         hint=f"look at it with: workflow execution show {execution}",
+    )
+
+
+def no_worker(task: str, tags: Sequence[str]) -> PoolUnavailableError:
+    """Return the error for tags that no worker of the pool has."""
+    names = ",".join(tags)
+    word = "tag" if len(tags) == 1 else "tags"
+    return PoolUnavailableError(
+        f"task '{task}' needs a worker with the {word} {names}, and none has {'it' if len(tags) == 1 else 'them'}",
+        hint=f"start one with: workflow worker --pool URL --tags {names}, and name the same pool with: --pool URL",
     )

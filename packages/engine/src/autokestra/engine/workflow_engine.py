@@ -21,9 +21,11 @@ from autokestra.engine.ports import (
     Job,
     Maskers,
     Worker,
+    no_worker,
     taken_over,
     words_for,
 )
+from autokestra.engine.takeover import await_workers
 from autokestra.errors import ExecutionBusyError, UsageError
 from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.events import ExecutionEnded, ExecutionStarted, Observer
@@ -93,6 +95,7 @@ class WorkflowEngine:
 
         `caller` is the task as a part of which it runs.
         """
+        self._refuse_unknown_tags(loaded.workflow)
         now = self._clock()
         lease = own_lease(self._store.leases.now)
         id_ = execution_id(now)
@@ -127,6 +130,7 @@ class WorkflowEngine:
         again = _from(workflow, from_task)
         if row.state is ExecutionState.SUCCESS and not again:
             return row
+        self._refuse_unknown_tags(workflow)
         lease = own_lease(self._store.leases.now)
         busy = row.lease is not None and not self._store.leases.is_dead(row.lease)
         if busy or not self._store.take_over(row.id, row.lease, lease, self._clock()):
@@ -135,6 +139,7 @@ class WorkflowEngine:
                 f"execution '{row.id}' is coordinated by another process on {owner}",
                 hint=f"look at it with: workflow execution show {row.id}",
             )
+        await_workers(self._store, row.id, lease.owner, self._wish, clock=self._clock, notify=self._notify)
         self._store.forget_items(row.id, again)
         kept: dict[str, Kept] = {}
         items: dict[str, dict[int, Kept]] = {}
@@ -158,6 +163,12 @@ class WorkflowEngine:
         self._wish.stop(reason)
 
     # --- inside
+
+    def _refuse_unknown_tags(self, workflow: Workflow) -> None:
+        """Raise PoolUnavailableError where some task would wait for ever for a worker with its tags."""
+        for task in workflow.all_tasks:
+            if task.tags and not self._pool.can_run(frozenset(task.tags)):
+                raise no_worker(task.id, task.tags)
 
     def _refuse_secrets_among(self, arguments: Mapping[str, Any], execution: str, workflow: Workflow) -> None:
         """Inputs are kept in clear and shown, so a secret may not be one. Raises UsageError that names the input."""

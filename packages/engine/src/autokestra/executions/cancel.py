@@ -5,7 +5,7 @@ from typing import Final
 
 from autokestra.executions.lease import own_lease
 from autokestra.executions.plan import Change
-from autokestra.executions.records import ExecutionState, TaskState
+from autokestra.executions.records import AttemptState, ExecutionState, TaskState
 from autokestra.executions.store import ExecutionStore
 
 CANCELLED: Final = "cancelled"  # the reason of what a `cancel` has stopped
@@ -27,6 +27,7 @@ def cancel(store: ExecutionStore, execution: str, *, now: int) -> Cancelled:
     if row.orphan:
         lease = own_lease(store.leases.now)
         if store.take_over(row.id, row.lease, lease, now):
+            stop_running(store, row.id, now)  # workers of other machines do not end with their coordinator
             changes = [
                 Change(task=run.task_id, state=TaskState.CANCELLED, reason=CANCELLED)
                 for run in store.task_runs(row.id)
@@ -46,3 +47,10 @@ def cancel(store: ExecutionStore, execution: str, *, now: int) -> Cancelled:
             return Cancelled.DONE
     store.request_cancel(row.id, now)
     return Cancelled.ASKED
+
+
+def stop_running(store: ExecutionStore, execution: str, now: int) -> None:
+    """Ask every attempt of an execution that runs to stop."""
+    for attempt in store.attempts(execution):
+        if attempt.state is AttemptState.RUNNING:
+            store.stop_attempt(execution, attempt.task_id, attempt.number, now)

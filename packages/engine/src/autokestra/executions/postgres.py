@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from queue import LifoQueue
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
@@ -47,16 +47,18 @@ class PostgresRows:
 
     def __init__(self, url: str, *, create: bool, patience: float = PATIENCE_SECONDS) -> None:
         self.sql = load_statements("postgres", "psycopg")
-        self._links = [_Link(url, patience=patience) for _ in range(_CONNECTIONS)]
+        met = Event()
+        self._links = [_Link(url, patience=patience, met=met) for _ in range(_CONNECTIONS)]
         self._free = LifoQueue[_Link]()  # the last one used first, so that few are ever connected
         for link in reversed(self._links):
             self._free.put(link)
-        self._log = _Link(url, patience=patience)  # so that a flood of lines keeps no claim waiting
+        self._log = _Link(url, patience=patience, met=met)  # so that a flood of lines keeps no claim waiting
         self._log_lock = Lock()
         self.leases = DatabaseLeases(self._ask_time)
         try:
             with self._turn() as link:
                 _migrate(link.database, create=create)
+            met.set()
         except BaseException:
             self.close()
             raise
@@ -65,6 +67,11 @@ class PostgresRows:
     def location(self) -> str:
         """The URL without password and options."""
         return self._log.database.location
+
+    @property
+    def identity(self) -> str:
+        """What was drawn by lot when the tables were made."""
+        return str(self.read(self.sql.select_identity)["identity"])
 
     def read(self, work: Callable[[Any], T]) -> T:
         """Run `work`, which only reads; again if the connection was lost."""
@@ -157,13 +164,16 @@ class DatabaseLeases:
 
 
 class _Link:
-    """One connection, for one thread at a time, and what to do when it is lost."""
+    """One connection, for one thread at a time, and what to do when it is lost.
 
-    def __init__(self, url: str, *, patience: float) -> None:
+    `met` says that the server has answered once, on whichever connection: from then on it is waited for.
+    """
+
+    def __init__(self, url: str, *, patience: float, met: Event) -> None:
         with _explained():
             self.database = PostgresDatabase(url, what=WHAT)
         self._patience = patience
-        self._met = False
+        self._met = met
 
     def run(
         self, work: Callable[[Any], T], *, confirm: Callable[[Any], bool] | None = None, loosely: bool = False
@@ -214,7 +224,7 @@ class _Link:
             link.row_factory = dict_row
             if loosely:
                 link.execute("SET synchronous_commit = off")
-        self._met = True
+        self._met.set()
         return link
 
     def _was_committed(self, xid: str, deadline: float) -> bool:
@@ -236,7 +246,7 @@ class _Link:
         self._undo()
         if isinstance(error, (PermissionRefusedError, UnknownFormatError, DamagedError)):
             raise error
-        if not (again or (lost and self._met)) or time.monotonic() > deadline:
+        if not (again or (lost and self._met.is_set())) or time.monotonic() > deadline:
             if isinstance(error, psycopg.IntegrityError):
                 raise error
             raise self.database.explain(error) if isinstance(error, psycopg.Error) else error

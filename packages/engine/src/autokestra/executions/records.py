@@ -135,6 +135,14 @@ class StoredOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a worker of another process has to say of the secrets of one attempt."""
+
+    used: Mapping[str, str]  # name -> store | environment
+    masked: Mapping[str, Mapping[str, int]]  # name -> form -> times in the log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemList:
     """The list over which a task runs, as it is kept: how many items, and the list at rest."""
 

@@ -47,6 +47,11 @@ class Rows(Protocol):
         """Where the rows are, for messages."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """What no other state database has, and who else looks at this one finds as well."""
+        ...
+
     def read(self, work: Callable[[Any], T]) -> T:
         """Run `work`, which only reads, with a connection."""
         ...

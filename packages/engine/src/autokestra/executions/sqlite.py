@@ -44,6 +44,11 @@ class SQLiteRows:
         """The path of the file."""
         return str(self.path)
 
+    @property
+    def identity(self) -> str:
+        """The file, which only processes of this machine can share."""
+        return str(self.path.resolve())
+
     def read(self, work: Callable[[Any], T]) -> T:
         """Run `work`, which only reads."""
         with self._turn() as db:

@@ -4,6 +4,7 @@ Every method is one transaction and may be called from any thread. What comes in
 Statements stand in `sql/`; no SQL is built here. How a transaction is made is the matter of `sqlite` and `postgres`.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -15,6 +16,7 @@ from autokestra.executions.logs import LogWriter
 from autokestra.executions.plan import Change, Start
 from autokestra.executions.reading import read_attempt, read_excerpt, read_execution, row_is, row_key, to_json
 from autokestra.executions.records import (
+    Account,
     Attempt,
     AttemptKey,
     AttemptState,
@@ -69,6 +71,11 @@ class ExecutionStore:
     def location(self) -> str:
         """Where the rows are, for messages; no password."""
         return self._rows.location
+
+    @property
+    def identity(self) -> str:
+        """What no other state database has, and whoever looks at the same rows finds as well."""
+        return self._rows.identity
 
     def log_writer(self) -> LogWriter:
         """Return what writes lines of logs in batches, of the size that suits the database."""
@@ -201,8 +208,9 @@ class ExecutionStore:
     def take_over(self, execution: str, old: Lease | None, new: Lease, now: int) -> bool:
         """Take the lease that was seen as `old`; of several callers one gets True.
 
-        Attempts under way are LOST; a task whose attempt has ended well has succeeded, whether or not its coordinator
-        lived to see it. An earlier cancel no longer counts.
+        Attempts that nobody has claimed, or whose worker is dead or was the old coordinator, are LOST; those of other
+        workers go on, see `run_elsewhere`. A task whose attempt has ended well has succeeded, whether or not its
+        coordinator lived to see it. An earlier cancel no longer counts.
         """
 
         def work(db: Any) -> bool:
@@ -215,12 +223,36 @@ class ExecutionStore:
                 until=new.until,
             )
             if taken:
-                self._sql.lose_attempts(db, execution_id=execution, now=now)
+                self._sql.lose_waiting_attempts(db, execution_id=execution, now=now)
+                self._lose_the_dead(db, execution, now, of=old.owner if old else "")
                 self._sql.settle_task_runs(db, execution_id=execution)
                 self._sql.delete_cancel(db, id=execution)
             return bool(taken)
 
         return self._rows.write(work)
+
+    def run_elsewhere(self, execution: str, now: int) -> int:
+        """Return how many attempts workers have taken with them from an earlier coordinator and still run.
+
+        Those whose worker has died meanwhile are LOST, and tasks whose attempt has ended well have succeeded.
+        """
+
+        def work(db: Any) -> int:
+            left = self._lose_the_dead(db, execution, now)
+            self._sql.settle_task_runs(db, execution_id=execution)
+            return left
+
+        return self._rows.write(work)
+
+    def _lose_the_dead(self, db: Any, execution: str, now: int, *, of: str = "") -> int:
+        left = 0
+        for row in list(self._sql.select_running_attempts(db, execution_id=execution)):
+            if row["owner"] != of and not self.leases.is_dead(Lease(owner=row["owner"], until=row["lease_until"])):
+                left += 1
+                continue
+            keys = {"task_id": row["task_id"], "number": row["number"], "owner": row["owner"]}
+            self._sql.lose_attempt(db, execution_id=execution, **keys, until=row["lease_until"], now=now)
+        return left
 
     def execution(self, execution: str) -> Execution:
         """Return one execution; `latest` is the newest. Raises ExecutionNotFoundError."""
@@ -374,6 +406,7 @@ class ExecutionStore:
         exit_code: int | None = None,
         output: StoredOutput | None = None,
         shown: StoredOutput | None = None,
+        account: Account | None = None,
     ) -> bool:
         """Write how a claimed attempt ended, with its output; False when it is not (or no longer) `owner`'s."""
         row = {
@@ -390,12 +423,28 @@ class ExecutionStore:
             "clear": output.clear if output else None,
             "shown_sealed": shown.sealed if shown else None,
             "shown_clear": shown.clear if shown else None,
+            "account": None if account is None else to_json({"used": account.used, "masked": account.masked}),
         }
         key = {"execution_id": execution, "task_id": task, "number": number}
         return self._rows.write_one(
             lambda db: int(self._sql.end_attempt(db, **row)),
             lambda db: row_is(self._sql.select_attempt(db, **key), owner=owner, state=state.value, finished_at=now),
         )
+
+    def stop_attempt(self, execution: str, task: str, number: int, now: int) -> None:
+        """Ask one attempt to stop; one that nobody has claimed is CANCELLED at once."""
+        row = {"execution_id": execution, "task_id": task, "number": number}
+        self._rows.write(lambda db: self._sql.stop_attempt(db, **row, now=now))
+
+    def accounts(self, execution: str) -> list[tuple[str, Account]]:
+        """Return task and what its worker had to say of secrets, for each attempt that left word of it."""
+        rows = self._rows.read(lambda db: list(self._sql.select_accounts(db, execution_id=execution)))
+        return [(row["task_id"], Account(**json.loads(row["account"]))) for row in rows]
+
+    def attempt_states(self, execution: str) -> dict[tuple[str, int], AttemptState]:
+        """Return the state of every attempt by task and number."""
+        rows = self._rows.read(lambda db: list(self._sql.select_attempt_states(db, execution_id=execution)))
+        return {(row["task_id"], row["number"]): AttemptState(row["state"]) for row in rows}
 
     def attempt(self, execution: str, task: str, number: int) -> Attempt:
         """Return one attempt. Raises ExecutionNotFoundError."""
@@ -480,6 +529,12 @@ class ExecutionStore:
     def append_log(self, lines: Iterable[LogLine]) -> None:
         """Write a batch of masked lines in one transaction."""
         self._rows.append(list(lines))
+
+    def lines_of(self, execution: str, task: str, number: int, after: int) -> list[LogLine]:
+        """Return the lines of one attempt after a sequence number, in order."""
+        ids = {"execution_id": execution, "task_id": task, "attempt": number}
+        rows = self._rows.read(lambda db: list(self._sql.select_lines_after(db, **ids, sequence=after)))
+        return [LogLine(**dict(row)) for row in rows]
 
     def log_lines(self, execution: str, *, task: str | None = None) -> list[LogLine]:
         """Return the log of an execution, or of one of its tasks, in order."""

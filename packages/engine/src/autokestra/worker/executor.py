@@ -20,7 +20,7 @@ from autokestra.actions.child import child_environment
 from autokestra.actions.isolation import IsolationPolicy
 from autokestra.actions.protocol import Action, ActionContext, ActionError, Cancellation
 from autokestra.errors import AutokestraError
-from autokestra.executions.records import AttemptState, Lease, LogLine, StoredOutput
+from autokestra.executions.records import Account, AttemptState, Lease, LogLine, StoredOutput
 from autokestra.worker.context import template_context
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.heartbeat import RunningAttempts
@@ -56,6 +56,7 @@ class AttemptRows(Protocol):
         exit_code: int | None = None,
         output: StoredOutput | None = None,
         shown: StoredOutput | None = None,
+        account: Account | None = None,
     ) -> bool:
         """Write how it ended."""
         ...
@@ -90,7 +91,8 @@ class WorkflowTaskExecutor:
 
     `environ` is the environment from which children inherit the basic variables and what `passEnv` lists;
     `clock` gives microseconds UTC. `isolation` decides under which level a task's children run,
-    `nested` runs a workflow as a part of a task.
+    `nested` runs a workflow as a part of a task. With `accounts` the coordinator is another process, which learns from
+    the rows what is masked and which secrets were read.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class WorkflowTaskExecutor:
         clock: Callable[[], int],
         isolation: IsolationPolicy | None = None,
         nested: RunNested | None = None,
+        accounts: bool = False,
     ) -> None:
+        self._accounts = accounts
         self._nested = nested
         self._isolation = isolation or IsolationPolicy()
         self._resolver = resolver
@@ -162,6 +166,7 @@ class WorkflowTaskExecutor:
             exit_code=ending.exit_code,
             output=self._kept(job, ending),
             shown=self._shown(job, ending, own),
+            account=Account(used=self._maskers.used(job.execution_id), masked=own.counts) if self._accounts else None,
         )
         return json.dumps({"attempt": job.id, "state": ending.state.value if ended else ELSEWHERE})
 

@@ -36,10 +36,14 @@ class OutputRows(Protocol):
 
 
 class OutputVault:
-    """Keeps and reads outputs; `cipher` is None when there is no data key."""
+    """Keeps and reads outputs; `cipher` is None when there is no data key.
 
-    def __init__(self, rows: OutputRows, cipher: OutputCipher | None) -> None:
+    With `workers_open` the tasks that read outputs run elsewhere, where there is a key for the sealed ones.
+    """
+
+    def __init__(self, rows: OutputRows, cipher: OutputCipher | None, *, workers_open: bool = False) -> None:
         self._rows = rows
+        self._workers_open = workers_open
         self._cipher = cipher
         self._memory: dict[tuple[str, str], str] = {}
         self._guarded: set[str] = set()
@@ -144,7 +148,7 @@ class OutputVault:
     def _is_there(self, execution: str, task: str, stored: StoredOutput) -> bool:
         return (
             stored.clear is not None
-            or (stored.sealed is not None and self._cipher is not None)
+            or (stored.sealed is not None and (self._cipher is not None or self._workers_open))
             or (execution, task) in self._memory
         )
 

@@ -141,6 +141,9 @@ class Task(_Part):
     needs: Annotated[tuple[str, ...], Once] = Field(
         default=(), description="Tasks that must have ended before this one starts."
     )
+    tags: Annotated[tuple[Identifier, ...], Once] = Field(
+        default=(), description="What a worker must have been started with to run it, such as gpu; needs --pool."
+    )
     env: dict[VariableName, str] = Field(
         default_factory=dict, description="Variables of the child process; templates allowed."
     )

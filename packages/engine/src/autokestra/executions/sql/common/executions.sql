@@ -58,8 +58,23 @@ SELECT requested_at FROM cancel WHERE execution_id = :id;
 -- name: select_cancelled_of_owner(owner)
 -- The attempts of a worker whose execution is to stop.
 SELECT a.execution_id, a.task_id, a.number
-  FROM attempt AS a JOIN cancel AS c ON c.execution_id = a.execution_id
- WHERE a.owner = :owner AND a.state = 'RUNNING';
+  FROM attempt AS a LEFT JOIN cancel AS c ON c.execution_id = a.execution_id
+ WHERE a.owner = :owner AND a.state = 'RUNNING' AND (c.execution_id IS NOT NULL OR a.stop_requested IS NOT NULL);
+
+-- name: stop_attempt(execution_id, task_id, number, now)!
+-- One that nobody has claimed is over; of one that runs, its worker will see the wish.
+UPDATE attempt
+   SET stop_requested = :now,
+       finished_at = CASE state WHEN 'PENDING' THEN :now ELSE finished_at END,
+       reason = CASE state WHEN 'PENDING' THEN 'cancelled' ELSE reason END,
+       state = CASE state WHEN 'PENDING' THEN 'CANCELLED' ELSE state END
+ WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND state IN ('PENDING', 'RUNNING');
+
+-- name: select_accounts(execution_id)
+-- What workers have said of secrets; an item counts for its task.
+SELECT COALESCE(r.parent, r.task_id) AS task_id, a.account
+  FROM attempt AS a JOIN task_run AS r ON r.execution_id = a.execution_id AND r.task_id = a.task_id
+ WHERE a.execution_id = :execution_id AND a.account IS NOT NULL ORDER BY r.position, a.task_id, a.number;
 
 -- name: renew_lease(id, owner, until)!
 -- Says by its row count whether the lease is still ours.
@@ -105,10 +120,11 @@ VALUES (:execution_id, :task_id, :number, 'PENDING', :created_at);
 UPDATE attempt SET state = 'RUNNING', owner = :owner, lease_until = :until, claimed_at = :now
  WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND state = 'PENDING';
 
--- name: end_attempt(execution_id, task_id, number, owner, state, reason, message, exit_code, now, sealed, clear, shown_sealed, shown_clear)!
+-- name: end_attempt(execution_id, task_id, number, owner, state, reason, message, exit_code, now, sealed, clear, shown_sealed, shown_clear, account)!
 -- Only by the worker that claimed it, and once.
 UPDATE attempt SET state = :state, reason = :reason, message = :message, exit_code = :exit_code, finished_at = :now,
-       output_sealed = :sealed, output_clear = :clear, shown_sealed = :shown_sealed, shown_clear = :shown_clear
+       output_sealed = :sealed, output_clear = :clear, shown_sealed = :shown_sealed, shown_clear = :shown_clear,
+       account = :account
  WHERE execution_id = :execution_id AND task_id = :task_id AND number = :number AND owner = :owner AND state = 'RUNNING';
 
 -- name: renew_attempts(owner, until)!
@@ -136,9 +152,13 @@ UPDATE task_run
                 WHERE a.execution_id = task_run.execution_id AND a.task_id = task_run.task_id
                   AND a.number = task_run.attempts AND a.state = 'SUCCESS');
 
--- name: lose_attempts(execution_id, now)!
+-- name: lose_waiting_attempts(execution_id, now)!
+-- Those that nobody has claimed, when their coordinator is replaced.
 UPDATE attempt SET state = 'LOST', reason = 'lost', finished_at = :now
- WHERE execution_id = :execution_id AND state IN ('PENDING', 'RUNNING');
+ WHERE execution_id = :execution_id AND state = 'PENDING';
+
+-- name: select_running_attempts(execution_id)
+SELECT task_id, number, owner, lease_until FROM attempt WHERE execution_id = :execution_id AND state = 'RUNNING';
 
 -- name: select_attempt(execution_id, task_id, number)^
 SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, lease_until, created_at, claimed_at,

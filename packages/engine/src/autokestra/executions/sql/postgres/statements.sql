@@ -9,6 +9,9 @@ SELECT 1 FROM execution WHERE id = :id AND COALESCE(lease_owner, '') = :owner FO
 -- Of the executions of one workflow that ask at once whether they may run, one is answered at a time.
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || :workflow_id, 1));
 
+-- name: select_identity()^
+SELECT identity FROM state_version WHERE id = 1;
+
 -- name: insert_log_lines(executions, tasks, attempts, sequences, times, streams, levels, messages)!
 -- A few lines in one round trip; many go by COPY. Written again after a lost connection, they are there once.
 INSERT INTO log_line (execution_id, task_id, attempt, sequence, time, stream, level, message)

@@ -1,0 +1,79 @@
+"""A worker of a cluster: one process that Dask hands envelopes, until its scheduler is gone or it is told to stop."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from typing import Any, Final
+
+from autokestra.worker.address import PoolAddress
+from autokestra.worker.dask_link import distributed, refuse_other_versions, security
+from autokestra.worker.wire import AGAIN, Runner, serve_with
+
+PLENTY: Final = 1e9  # of every resource: they say what a worker has, its slots say how much it does at once
+LOOPBACK: Final = "127.0.0.1"
+
+
+def serve(
+    address: PoolAddress,
+    runner: Runner,
+    *,
+    offers: frozenset[str],
+    slots: int,
+    joined: Callable[[], None],
+) -> int:
+    """Run what the scheduler sends, at most `slots` attempts at once; return 0 when a signal told it to stop.
+
+    Returns AGAIN when there is no scheduler, or no longer: what runs is finished first. `joined` is called when it
+    takes part. Raises PoolUnavailableError where the cluster has workers of another version, PoolRefusedError for
+    certificates that cannot be used.
+    """
+    serve_with(runner)
+    with tempfile.TemporaryDirectory(prefix="autokestra-worker-") as directory:
+        return asyncio.run(_serve(address, directory, offers=offers, slots=slots, joined=joined))
+
+
+async def _serve(
+    address: PoolAddress, directory: str, *, offers: frozenset[str], slots: int, joined: Callable[[], None]
+) -> int:
+    module, papers = distributed(), security(address)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, stopping.set)
+    try:
+        await _refuse_to_mix(module, address, papers)
+        worker = module.Worker(
+            address.contact,
+            nthreads=slots,
+            name=f"{os.uname().nodename}-{os.getpid()}",
+            resources=dict.fromkeys(offers, PLENTY),
+            security=papers,
+            host=LOOPBACK if address.is_loopback else None,  # what is plain must not listen to other machines
+            dashboard_address=f"{LOOPBACK}:0",
+            local_directory=directory,
+            memory_limit=0,
+        )
+        await worker
+    except (OSError, TimeoutError, RuntimeError):
+        return AGAIN
+    joined()
+    ended = asyncio.ensure_future(worker.finished())
+    asked = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait((ended, asked), return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.is_set():
+        asked.cancel()
+        return AGAIN
+    for number in (signal.SIGTERM, signal.SIGINT):  # a second one does not wait for what runs
+        loop.add_signal_handler(number, os._exit, 128 + number)
+    await worker.close(reason="asked to stop")
+    return 0
+
+
+async def _refuse_to_mix(module: Any, address: PoolAddress, papers: Any) -> None:
+    """Look who is there before joining. Raises PoolUnavailableError, or OSError where nobody answers."""
+    arguments = papers.get_connection_args("worker") if papers else {}
+    async with module.rpc(address.contact, connection_args=arguments) as scheduler:
+        identity = await scheduler.identity(n_workers=-1)
+    refuse_other_versions(identity["workers"])
