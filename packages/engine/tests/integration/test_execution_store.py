@@ -26,6 +26,7 @@ from autokestra.executions.records import (
     Lease,
     LogLine,
     StoredOutput,
+    TaskOf,
     TaskState,
     execution_id,
 )
@@ -313,6 +314,15 @@ def a_line(execution, task, sequence, time=1, message="m"):
         level="info",
         message=message,
     )
+
+
+def test_latest_is_the_newest_that_a_person_has_started(store):
+    with pytest.raises(ExecutionNotFoundError, match="no execution yet"):
+        store.execution("latest")
+    outer = an_execution(1_000_000)
+    store.create(outer, ["call"])
+    store.create(an_execution(2_000_000, caller=TaskOf(execution=outer.id, task="call")), [])
+    assert outer.id == store.execution("latest").id
 
 
 def test_log_lines_come_back_in_order_and_by_task(store):

@@ -1,6 +1,7 @@
 """How a run is shown: the lines for people, the objects for programs, and what a log line may do to a terminal."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,15 @@ def test_quiet_shows_what_went_wrong_and_nothing_else(capsys):
         "[a] FAILED after 0.50 s (attempt 2) (exit-code)",
         "[b] SKIPPED (upstream)",
     ] == capsys.readouterr().out.splitlines()
+
+
+def test_quiet_says_nothing_of_a_run_that_went_well_in_the_end(capsys):
+    show = PlainProgress(quiet=True)
+    unmet = replace(SKIPPED, reason="condition")
+    for event in (STARTED, RUNNING, LINE, AGAIN, RUNNING, replace(FAILED, state=TaskState.SUCCESS), unmet, SKIPPED):
+        show(event)
+    show(ExecutionEnded(execution_id="e", workflow_id="w", time=3_000_000, state=ExecutionState.SUCCESS))
+    assert "" == capsys.readouterr().out
 
 
 def test_json_is_one_object_a_line_with_kind_execution_and_time(capsys):

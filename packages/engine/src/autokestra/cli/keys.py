@@ -35,9 +35,10 @@ made on {date}, key slot {slot}. It opens the store when all other keys are
 lost. Print or copy this page, keep it where you keep papers that matter, and
 apart from the store. It is not shown again and not stored anywhere.
 
-To use it, in place of the lost key:
+To try it, and to use it in place of the lost key, type it in one line:
 
-    AUTOKESTRA_SECRET_KEY='{short}…' workflow secrets list
+    export AUTOKESTRA_SECRET_KEY='THE KEY ABOVE'
+    workflow secrets verify
 
 Capitals, spaces and dashes do not matter. A group that was mistyped is named."""
 
@@ -168,7 +169,6 @@ def _add_recovery(label: str | None) -> None:
             text=_in_lines(text),
             date=local_time(slot.created_at)[:10],
             slot=slot.id,
-            short=text[:11],
         )
     )
 

@@ -11,6 +11,7 @@ from autokestra.cli import console
 from autokestra.cli.times import duration, utc_time
 from autokestra.errors import UsageError
 from autokestra.executions.events import Event, ExecutionEnded, ExecutionStarted, TaskChanged
+from autokestra.executions.plan import UPSTREAM
 from autokestra.executions.records import LogLine, Masked, TaskState
 
 _LAST_LINES: Final = 10  # of a failed task, when nothing else was shown
@@ -26,6 +27,7 @@ class PlainProgress:
         self._lock = threading.Lock()
         self._out = _Lines()
         self._started = 0
+        self._failed = False
         self._last: dict[str, deque[str]] = {}
 
     def __call__(self, event: Event) -> None:
@@ -53,7 +55,8 @@ class PlainProgress:
                 return self._end(event)
 
     def _task(self, event: TaskChanged) -> list[str]:
-        if self._quiet and event.state in (TaskState.RUNNING, TaskState.SUCCESS):
+        self._failed |= event.state is TaskState.FAILED
+        if self._quiet and self._went_well(event):
             return []
         again = f" (attempt {event.attempt})" if event.attempt and event.attempt > 1 else ""
         if event.items is not None:
@@ -67,6 +70,12 @@ class PlainProgress:
         took = f" after {duration(event.seconds)}" if event.seconds is not None else ""
         why = f" ({event.reason})" if event.reason else ""
         return [*self._last.pop(event.task_id, ()), f"[{event.task_id}] {event.state.value}{took}{again}{why}"]
+
+    def _went_well(self, event: TaskChanged) -> bool:
+        """Whether nobody needs to read of it: an attempt that is made again is no failure yet, a condition never is."""
+        if event.state is TaskState.SKIPPED:
+            return event.reason != UPSTREAM or not self._failed
+        return event.state in (TaskState.RUNNING, TaskState.SUCCESS, TaskState.WAITING)
 
     def _end(self, event: ExecutionEnded) -> list[str]:
         for name, reason in sorted(event.unmaskable.items()):

@@ -255,11 +255,11 @@ class ExecutionStore:
         return left
 
     def execution(self, execution: str) -> Execution:
-        """Return one execution; `latest` is the newest. Raises ExecutionNotFoundError."""
+        """Return one execution; `latest` is the newest that no task began. Raises ExecutionNotFoundError."""
         if execution == LATEST:
-            newest = self.executions(most=1)
-            if newest:
-                return newest[0]
+            newest = self._rows.read(self._sql.select_latest)
+            if newest is not None:
+                return self._execution(newest)
             raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
         row = self._rows.read(lambda db: self._sql.select_execution(db, id=execution))
         if row is None:

@@ -88,6 +88,10 @@ UPDATE execution SET lease_owner = :owner, lease_until = :until
 -- name: select_execution(id)^
 SELECT * FROM execution WHERE id = :id;
 
+-- name: select_latest()^
+-- Of those that a person has started: sub-workflows belong to them.
+SELECT * FROM execution WHERE caller_execution IS NULL ORDER BY created_at DESC, id DESC LIMIT 1;
+
 -- name: select_latest_of_task(caller_execution, caller_task)^
 -- What a task began last.
 SELECT * FROM execution WHERE caller_execution = :caller_execution AND caller_task = :caller_task
