@@ -330,6 +330,76 @@ def test_actions_of_the_engine_itself_read_nothing_that_tasks_may_not(secretive,
     assert outcome(run(secretive, one, code=1))[1].endswith("is not for tasks")
 
 
+# --- places that a task moves: hidden by path, they would be open for the next task ----------------------------------
+
+MOVED = {
+    "a renamed folder": ("mv ~/srv ~/srv2", "~/srv2/ak"),
+    "a folder in its place": ("mv ~/srv ~/srv2; mkdir -p ~/srv/ak; touch ~/srv/ak/secret.key", "~/srv2/ak"),
+    "a replaced link": ("rm ~/lnk; mkdir -p ~/lnk/ak", "~/srv/ak"),
+    "a link to elsewhere": ("mkdir -p ~/else/ak; ln -sfn ~/else ~/lnk", "~/srv/ak"),
+}
+
+
+@pytest.fixture
+def movable(hidden):
+    """Somebody whose home is in a folder that tasks may rename."""
+    (hidden.user / "srv").mkdir()
+    os.chown(hidden.user / "srv", hidden.user.stat().st_uid, -1)
+    (hidden.user / "lnk").symlink_to("srv")
+    return hidden
+
+
+def attack(workflow, script, second, place="srv/ak", **more):
+    env = {"AUTOKESTRA_HOME": str(workflow.user / place)}
+    done = workflow("secrets", "set", "CANARY", input=SECRET, env=env)
+    assert 0 == done.returncode, done.stderr
+    first = {**task(script), "id": "first"}
+    return run(workflow, first, {**second, "needs": ["first"]}, env=env, **more)
+
+
+@pytest.mark.parametrize("how", MOVED)
+def test_a_task_does_not_start_where_another_has_moved_what_is_hidden(movable, how):
+    script, now = MOVED[how]
+    place = "lnk/ak" if "link" in how else "srv/ak"
+    events = attack(movable, script, task(f"cat {now}/secret.key"), place, code=1, args=["--require-isolation"])
+    state, message = outcome(events)
+    assert "FAILED" == state
+    assert message.startswith(f"'{movable.user / place}' is not where it was when the engine started")
+    assert [] == printed(events)
+
+
+@pytest.mark.parametrize("level", ["none", "hidden"])
+@pytest.mark.parametrize("how", MOVED)
+def test_actions_of_the_engine_read_nothing_that_was_moved(movable, how, level):
+    script, now = MOVED[how]
+    place = "lnk/ak" if "link" in how else "srv/ak"
+    path = str(movable.user / now[2:] / "secret.key")
+    read = {"id": "look", "type": "core/file.read", "isolation": level, "inputs": {"path": path}}
+    message = outcome(attack(movable, script, read, place, code=1))[1]
+    assert ("is not for tasks" if level == "none" else "is not where it was when the engine started") in message
+
+
+def test_a_sub_workflow_remembers_what_its_caller_did(movable):
+    sub = write(movable, "{id: sub, tasks: [{id: t, type: core/shell.run, inputs: {script: cat ~/srv2/ak/secret.key}}]}",
+                "sub.yaml")  # fmt: skip
+    call = {"id": "look", "type": "core/workflow.run", "isolation": "none", "inputs": {"file": str(sub)}}
+    events = attack(movable, "mv ~/srv ~/srv2", call, code=1)
+    assert [] == printed(events)
+    assert "FAILED" == outcome(events)[0]
+
+
+def test_a_bundle_of_certificates_is_no_way_to_look_at_a_key(movable):
+    bundle = str(movable.user / "srv2/ak/secret.key")
+    get = {"id": "look", "type": "core/http.get", "isolation": "none",
+           "inputs": {"url": "https://127.0.0.1:9/", "caBundle": bundle}}  # fmt: skip
+    assert outcome(attack(movable, "mv ~/srv ~/srv2", get, code=1))[1].endswith("is not for tasks")
+
+
+def test_what_is_moved_back_is_hidden_again(movable):
+    events = attack(movable, "mv ~/srv ~/srv2; mv ~/srv2 ~/srv", task("ls ~/srv/ak; echo done"))
+    assert ["done"] == printed(events)
+
+
 def within(seconds, condition):
     end = time.monotonic() + seconds
     while not condition():

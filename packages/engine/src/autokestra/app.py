@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import JsonValue
 
 from autokestra.actions.isolation import Isolation, IsolationPolicy
+from autokestra.actions.places import Remembered, remember
 from autokestra.actions.plugin import Actions, Catalog, plugin_folders
 from autokestra.actions.protocol import ActionContext
 from autokestra.engine import Worker, WorkflowEngine
@@ -80,6 +81,7 @@ class App:
         self._notify = notify
         self._settings = settings
         self._require_isolation = require_isolation or self.settings.require_isolation
+        self._remembered: dict[tuple[str, ...], Remembered] = {}
         self._hidden = tuple(os.path.abspath(path) for path in hidden)  # noqa: PTH100  # a text in, a text out
         folders = [*plugin_folders(plugins, environ), *self.settings.plugins]
         self.actions = Actions(folders, isolate=self._isolate_plugin)
@@ -131,7 +133,12 @@ class App:
 
     def isolation(self, store: str) -> IsolationPolicy:
         """Return what decides about the level of a task; `store` is the location of the secrets store."""
-        return IsolationPolicy(hidden=self.hidden_places(store), is_required=self._require_isolation)
+        hidden = self.hidden_places(store)
+        # Once, for sub-workflows and plugins too: they come when tasks may have moved what is remembered here.
+        if hidden not in self._remembered:
+            self._remembered[hidden] = remember(hidden)
+        remembered = self._remembered[hidden]
+        return IsolationPolicy(hidden=hidden, remembered=remembered, is_required=self._require_isolation)
 
     def hidden_places(self, store: str) -> tuple[str, ...]:
         """Return what no task may see: the home, the databases with what SQLite keeps beside them, the key file.

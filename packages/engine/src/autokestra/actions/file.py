@@ -110,6 +110,8 @@ def refuse_private(descriptor: int, path: Path, context: ActionContext, *, name:
     if name is None and not stat.S_ISREG(found.st_mode):
         raise OSError(0, "it is a directory" if stat.S_ISDIR(found.st_mode) else "it is no file")
     refuse_private_path(Path(real) if name is None else Path(real) / name, context, shown=path)
+    if context.isolation.remembered.holds_open(descriptor, real):
+        raise ActionError(f"'{path}' is not for tasks", reason="bad-input")
     for place in context.isolation.hidden:  # a hard link is the same file under another name
         with suppress(OSError):
             if os.path.samestat(os.stat(place), found) and name is None:
@@ -117,7 +119,11 @@ def refuse_private(descriptor: int, path: Path, context: ActionContext, *, name:
 
 
 def refuse_private_path(path: Path, context: ActionContext, *, shown: Path | None = None) -> None:
-    """Raise ActionError if `path`, resolved, is not for tasks; `shown` is how the message names it."""
+    """Raise ActionError if `path`, resolved, is not for tasks; `shown` is how the message names it.
+
+    Raises IsolationRefusedError where a hidden place has moved.
+    """
+    context.isolation.refuse_moved()
     real = os.path.realpath(path)
     if context.isolation.hides(real) or real.startswith(_SYSTEM):
         raise ActionError(f"'{shown or path}' is not for tasks", reason="bad-input")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import quote, urlencode
 
@@ -21,6 +22,7 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from autokestra.actions.exchange import Answer, Request, exchange
+from autokestra.actions.file import refuse_private_path
 from autokestra.actions.inputs import Auth, Fields, HttpGetInputs, HttpRequestInputs, Scalar
 from autokestra.actions.protocol import ActionContext, ActionError, InputModel, check_json, read_json
 
@@ -169,6 +171,7 @@ def _tls(inputs: HttpGetInputs, context: ActionContext) -> ssl.SSLContext:
     if inputs.ca_bundle is None and not context.environ.get("SSL_CERT_FILE"):
         return _public_authorities()
     bundle = os.path.abspath(context.workdir / (inputs.ca_bundle or context.environ["SSL_CERT_FILE"]))  # noqa: PTH100
+    refuse_private_path(Path(bundle), context)
     try:
         return _trusting(bundle)
     except ssl.SSLError:

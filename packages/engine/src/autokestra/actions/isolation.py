@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
+from autokestra.actions.places import Remembered
 from autokestra.errors import IsolationRefusedError
 
 Level = Literal["none", "hidden"]
@@ -67,14 +68,15 @@ class Isolation:
     """The level under which children run.
 
     `reason` says why it is not `hidden` where `none` was not asked for. `hidden` are paths that are shown empty:
-    directories whole, files one by one; those that do not exist are left out when a child starts. `is_less` says that
-    the workflow asked for more.
+    directories whole, files one by one; those that do not exist are left out when a child starts. `remembered` is what
+    they were when the engine started. `is_less` says that the workflow asked for more.
     """
 
     level: Level = "none"
     reason: str | None = None
     bubblewrap: str | None = None
     hidden: tuple[str, ...] = ()
+    remembered: Remembered = field(default_factory=Remembered)
     is_less: bool = False
 
     def __str__(self) -> str:
@@ -103,10 +105,18 @@ class Isolation:
             options=b"".join(os.fsencode(option) + b"\0" for option in options),
         )
 
+    def refuse_moved(self) -> None:
+        """Raise IsolationRefusedError if `hidden` could not hide a place, since it is not where it was at the start."""
+        if self.level != "none" and (place := self.remembered.changed()) is not None:
+            raise IsolationRefusedError(
+                f"'{place}' is not where it was when the engine started, so it cannot be hidden from tasks",
+                hint="move it back, or put AUTOKESTRA_HOME and key files where tasks cannot rename a folder above them",
+            )
+
     def hides(self, path: str | Path) -> bool:
-        """Whether `path` is one of the hidden places or lies in one, whatever the level; links are followed."""
+        """Whether `path` is a hidden place or lies in one, whatever the level, by this name or by one it got since."""
         real = os.path.realpath(path)
-        return any(_is_within(real, os.path.realpath(place)) for place in self.hidden)
+        return any(_is_within(real, os.path.realpath(place)) for place in self.hidden) or self.remembered.holds(real)
 
     def is_hidden_place(self, path: str | Path) -> bool:
         """Whether a child under this level would find `path` itself empty."""
@@ -140,12 +150,13 @@ NO_ISOLATION: Final = Isolation()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsolationPolicy:
-    """Which level a task gets: what it asks for, as far as this machine can. `hidden` as in Isolation.
+    """Which level a task gets: what it asks for, as far as this machine can. `hidden` and `remembered` as in Isolation.
 
     With `is_required` every level but `hidden` is an error.
     """
 
     hidden: tuple[str, ...] = ()
+    remembered: Remembered = field(default_factory=Remembered)
     is_required: bool = False
     find: Callable[[], tuple[str | None, str | None]] = field(default_factory=lambda: find_bubblewrap)
 
@@ -159,15 +170,15 @@ class IsolationPolicy:
                 raise IsolationRefusedError(
                     "isolation is required, but 'isolation: none' is written", hint="remove it from the workflow"
                 )
-            return Isolation(hidden=self.hidden)
+            return Isolation(hidden=self.hidden, remembered=self.remembered)
         bubblewrap, reason = self.find()
         if bubblewrap is None:
             if self.is_required:
                 raise IsolationRefusedError(
                     f"isolation is required, but not to be had: {reason}", hint="see docs/explanation/isolation.md"
                 )
-            return Isolation(reason=reason, hidden=self.hidden, is_less=wanted == "hidden")
-        return Isolation(level="hidden", bubblewrap=bubblewrap, hidden=self.hidden)
+            return Isolation(reason=reason, hidden=self.hidden, remembered=self.remembered, is_less=wanted == "hidden")
+        return Isolation(level="hidden", bubblewrap=bubblewrap, hidden=self.hidden, remembered=self.remembered)
 
 
 def prepare() -> None:

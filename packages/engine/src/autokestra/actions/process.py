@@ -39,7 +39,10 @@ _Pipe = Stream | Literal["result"]
 
 
 def run(child: Child, context: ActionContext) -> Ending:
-    """Run `child` to its end and feed its output to the context's log. Raises ActionError if it cannot be started."""
+    """Run `child` to its end and feed its output to the context's log. Raises ActionError if it cannot be started.
+
+    Raises IsolationRefusedError where it would find what is hidden from it.
+    """
     if context.cancelled.is_set():
         raise ActionError("cancelled before it started", reason="cancelled")
     if context.isolation.is_hidden_place(child.directory):
@@ -48,6 +51,7 @@ def run(child: Child, context: ActionContext) -> Ending:
             "or write isolation: none",
             reason="bad-input",
         )
+    context.isolation.refuse_moved()
     context.output.message(str(context.isolation), "warning" if context.isolation.is_less else "debug")
     with ExitStack() as stack:
         try:
