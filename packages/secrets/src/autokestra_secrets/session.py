@@ -11,7 +11,7 @@ from typing import NamedTuple
 from autokestra_secrets.anchors import Anchors, is_older
 from autokestra_secrets.backends import SLOT_ADD, Backend, Header, SecretRow
 from autokestra_secrets.errors import DamagedError, KeyMissingError, RolledBackError, StoreUnavailableError
-from autokestra_secrets.journal import JournalWriter, check_header, genuine, seal_header
+from autokestra_secrets.journal import VERIFY_HINT, JournalWriter, chain_fault, check_header, genuine, seal_header
 from autokestra_secrets.keyring import Keyring, create_store, unlock_store
 from autokestra_secrets.keytext import MasterKey
 from autokestra_secrets.masterkey import MasterKeyProvider
@@ -50,6 +50,7 @@ class Session:
         self._watched = anchors is None or accept_rollback
         self._lock = RLock()  # one connection, many threads
         self._keyring: Keyring | None = None
+        self._vouched: Header | None = None  # the last one whose journal was replayed, or written here
         self._closed = False
 
     @property
@@ -69,21 +70,25 @@ class Session:
     def writing(self, *, create: bool = True) -> Iterator[Writing]:
         """Hold the writer's lock of the store, and write the header when all has gone well (R16).
 
-        Creates the store if need be, or, without `create`, raises StoreUnavailableError.
+        Creates the store if need be, or, without `create`, raises StoreUnavailableError. Raises DamagedError when the
+        journal is not the one that the header vouches for: what is appended would cover up for it.
         """
         with self.using() as backend:
             self._prepare(create=create)
             with backend.transaction():
-                header = self.header()
-                header, keyring = self._create() if header is None else (header, self.unlock(header))
+                found = self.header()
+                header, keyring = self._create() if found is None else (found, self.unlock(found))
                 self._keyring = keyring
                 self._refuse_older(header)
+                if found is not None:
+                    self._vouch(found, keyring)
                 writing = Writing(
                     backend, keyring, JournalWriter(backend, keyring.journal_key, header, at=self.clock())
                 )
                 yield writing
                 header = seal_header(writing.journal.key, writing.journal.header)
                 backend.put_header(header)
+            self._vouched = header
             if self.anchors is not None:
                 self.anchors.record(header, location=self.location, lower=self._accept_rollback)
                 self._accept_rollback = False  # from here on the store is as new as can be
@@ -105,9 +110,17 @@ class Session:
         if row is None:
             self.watch()  # it may be absent because the store is an older one, or gone
             return None
-        if self._keyring is not None and self._keyring.key_id == row.key_id:
-            return SecretValue(self._keyring.open_row(row))
-        # The keys are unknown yet, or no longer those of the store: row, header and slots must be of one moment.
+        keyring, vouched = self._keyring, self._vouched
+        # No snapshot for these two reads: a header that is still the one whose journal was replayed says that nobody
+        # wrote in between.
+        if (
+            keyring is not None
+            and vouched is not None
+            and vouched.key_id == keyring.key_id
+            and vouched == self.backend.header()
+        ):
+            return SecretValue(keyring.open_row(row))
+        # Keys or journal are unknown yet, or no longer those of the store: all must be of one moment.
         with self.backend.snapshot():
             return self.read_many([name]).get(name)
 
@@ -118,7 +131,7 @@ class Session:
         if not found:
             self.watch()
             return {}
-        keyring = self.keyring()
+        keyring = self.keyring(vouched=True)
         return {name: SecretValue(keyring.open_row(row)) for name, row in found.items()}
 
     def open_version(self, name: SecretName, version: int) -> tuple[SecretRow, SecretValue] | None:
@@ -126,7 +139,7 @@ class Session:
         row = genuine(name, *self.backend.version(name, version))
         if row is None:
             return None
-        return row, SecretValue(self.keyring().open_row(row))
+        return row, SecretValue(self.keyring(vouched=True).open_row(row))
 
     def header(self) -> Header | None:
         """Return the header, None when there is no store yet. A store that lost its header is not taken for that."""
@@ -135,14 +148,33 @@ class Session:
             raise self._headless()
         return header
 
-    def keyring(self) -> Keyring:
-        """Return the keys of a store that has rows, within a snapshot or a transaction."""
+    def keyring(self, *, vouched: bool = False) -> Keyring:
+        """Return the keys of a store that has rows, within a snapshot or a transaction.
+
+        With `vouched`, as for reading values, only if the journal is the one that the header vouches for (R22): else
+        DamagedError, since a value could be one that somebody put back.
+        """
         header = self.backend.header()
         if header is None:
             raise self._headless()
         keyring = self.unlock(header)
+        if vouched:
+            self._vouch(header, keyring)
         self._watch(header, genuine=True)
         return keyring
+
+    def _vouch(self, header: Header, keyring: Keyring) -> None:
+        """Replay the journal, once for each header, which must be genuine and of the same moment."""
+        if header == self._vouched:
+            return
+        try:
+            entries = list(self.backend.journal())
+        except DamagedError as error:
+            raise DamagedError(f"the journal cannot be read: {error.message}", hint=VERIFY_HINT) from None
+        fault = chain_fault(keyring.journal_key, header, entries)
+        if fault:
+            raise DamagedError(fault, hint=VERIFY_HINT)
+        self._vouched = header
 
     def watch(self) -> None:
         """Say it, once, if this is an older copy of a store that this machine has seen, or nothing is left of one.

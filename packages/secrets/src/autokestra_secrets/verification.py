@@ -9,7 +9,7 @@ from typing import NamedTuple
 from autokestra_secrets.anchors import Anchor, is_older
 from autokestra_secrets.backends import Backend, Header, JournalRow, Misfit, SecretRow, SlotRow
 from autokestra_secrets.errors import DamagedError, InvalidSecretNameError
-from autokestra_secrets.journal import chain_end, written, written_retired, written_slots
+from autokestra_secrets.journal import chain_end, chain_fault, written, written_retired, written_slots
 from autokestra_secrets.keyring import Keyring, open_keyring
 from autokestra_secrets.names import secret_name
 from autokestra_secrets.session import Session
@@ -97,15 +97,9 @@ class _Audit:
             yield from self._age(anchor)
 
     def _journal(self) -> Iterator[Problem]:
-        header = self._header
-        generation, link = chain_end(self._keyring.journal_key, header, self._entries)
-        last = self._entries[-1].generation if self._entries else generation
-        if generation < last:
-            yield Problem("journal", "", 0, f"rows of the journal are missing after generation {generation}")
-        elif generation != header.generation:
-            yield Problem("journal", "", 0, f"the journal ends at {generation}, its header says {header.generation}")
-        elif link != header.journal_mac:
-            yield Problem("journal", "", 0, "the journal was edited: its chain does not end as it was written")
+        fault = chain_fault(self._keyring.journal_key, self._header, self._entries)
+        if fault:
+            yield Problem("journal", "", 0, fault)
 
     def _slots(self, slots: list[SlotRow]) -> Iterator[Problem]:
         expected = written_slots(self._entries)

@@ -6,6 +6,7 @@ import pytest
 
 from autokestra_secrets import (
     ConflictError,
+    DamagedError,
     InvalidMetadataError,
     InvalidSecretNameError,
     SecretNotFoundError,
@@ -232,3 +233,18 @@ def test_metadata_that_could_not_be_shown_safely_is_refused_before_anything_is_t
 def test_any_text_that_can_be_shown_comes_back(store, text):
     store.set("A", "value", description=text, tags=[text[:60].replace(" ", "_")])
     assert text == store.list()[0].description
+
+
+def test_a_deleted_secret_put_back_is_not_read_with_a_journal_that_forgot_it(backend, store):
+    store.set_many({"A": "value", "B": "value"})
+    kept, written = backend.versions("A"), list(backend.journal())
+    store.delete("A")
+    with backend.transaction():
+        backend.clear_journal()
+        backend.put_journal(*written)
+        backend.put_secret(*kept)
+    again = SecretStore(backend, keys=fixed_keys())
+    for use in (lambda: again.get("A"), lambda: again.get("A", version=1), lambda: again.set("B", "new")):
+        with pytest.raises(DamagedError, match="the journal ends at 3, its header says 4"):
+            use()
+    assert {"A", "B"} == again.names()

@@ -47,7 +47,6 @@ SWAP = (
         ("UPDATE secrets SET metadata = '{}' WHERE version = 2",),
         ("UPDATE secrets SET state = 'x' WHERE version = 2",),
         ("UPDATE secrets SET auth_tag = zeroblob(16) WHERE version = 2",),
-        ("DELETE FROM journal WHERE version = 2",),
     ],
 )
 def test_an_older_version_that_was_touched_is_neither_read_nor_brought_back_nor_renamed(path, store, damage):
@@ -139,3 +138,110 @@ def test_a_lost_header_is_said_when_a_version_is_read(path, store):
     for use in (lambda: store.get("A", version=2), lambda: store.get_many(["A"])):
         with pytest.raises(DamagedError, match="lost its header"):
             use()
+
+
+# What only the end of the chain can tell: the newest version is gone, and with it all that the journal says of it.
+FORGOTTEN = (
+    "DELETE FROM secrets WHERE name = 'A' AND version = 3",
+    "DELETE FROM journal WHERE name = 'A' AND version = 3",
+)
+RENUMBERED = (  # B was written after A, so this leaves no gap
+    *FORGOTTEN,
+    "UPDATE journal SET generation = generation - 1 WHERE name = 'B'",
+)
+UNDELETED = ("INSERT INTO secrets SELECT * FROM kept", "DELETE FROM journal WHERE operation = 'delete'")
+
+
+def attack(path, store, damage):
+    """Do what somebody who can write to the database does, between two uses of it."""
+    store.set("B", "value")
+    if damage is UNDELETED:
+        sql(path, "CREATE TABLE kept AS SELECT * FROM secrets WHERE name = 'A'")
+        store.delete("A")
+    store.close()
+    sql(path, *damage)
+
+
+@pytest.mark.parametrize("damage", [FORGOTTEN, RENUMBERED, UNDELETED])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store: store.get("A"),
+        lambda store: store.get("A", version=2),
+        lambda store: store.get_many(["A"]),
+        lambda store: store.get("B"),
+        lambda store: store.set("B", "new"),
+        lambda store: store.delete("A"),
+        lambda store: store.describe("A", tags=()),
+        lambda store: store.keys.add("another key, of enough characters", label="other"),
+        lambda store: store.keys.reencrypt(),
+    ],
+)
+def test_an_old_value_does_not_come_back_with_the_journal_cut_to_fit(path, store, damage, use):
+    attack(path, store, damage)
+    before = sql(path, "SELECT * FROM header")
+    with SecretStore(SQLiteBackend(str(path)), keys=fixed_keys()) as again:
+        with pytest.raises(DamagedError, match="journal") as caught:
+            use(again)
+        assert "workflow secrets verify" in caught.value.hint
+        report = again.verify()
+        assert {"A", "B"} == again.names()
+    assert [problem.message for problem in report.problems if problem.kind == "journal"] == [caught.value.message]
+    assert before == sql(path, "SELECT * FROM header")
+
+
+@pytest.mark.parametrize("damage", [FORGOTTEN, RENUMBERED])
+def test_an_open_store_replays_the_journal_again_when_somebody_has_written(path, store, damage):
+    assert "value 3" == store.get("A").reveal()
+    with SecretStore(SQLiteBackend(str(path)), keys=fixed_keys()) as other:
+        attack(path, other, damage)
+    for use in (lambda: store.get("A"), lambda: store.set("B", "new")):
+        with pytest.raises(DamagedError, match="journal"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("UPDATE journal SET tag = 'text' WHERE version = 2", "the journal cannot be read"),
+        ("DELETE FROM journal WHERE version = 2", "are missing after generation 2"),
+        ("UPDATE journal SET at = at + 1 WHERE version = 2", "the journal was edited"),
+        ("DELETE FROM journal WHERE version = 3", "not what was written last"),  # says more, where it can
+    ],
+)
+def test_a_journal_that_was_touched_anywhere_stops_readers_and_writers(path, store, damage, words):
+    sql(path, damage)
+    with pytest.raises(DamagedError, match="journal"):
+        store.set("B", "new")
+    with pytest.raises(DamagedError, match=words) as caught:
+        store.get("A")
+    assert "workflow secrets verify" in caught.value.hint
+
+
+def test_the_journal_is_replayed_once_for_each_header(path):
+    class Counting(SQLiteBackend):
+        replays = 0
+
+        def journal(self, name=None):
+            self.replays += name is None
+            return super().journal(name)
+
+    with SecretStore(SQLiteBackend(str(path)), keys=fixed_keys()) as other:
+        backend = Counting(str(path))
+        with SecretStore(backend, keys=fixed_keys()) as store:
+            for _ in range(3):
+                store.get("A")
+                store.get("A", version=1)
+                store.set("B", "own writes are known")
+            assert 1 == backend.replays
+            other.set("B", "those of others are not")
+            assert "value 3" == store.get("A").reveal()
+            assert "value 3" == store.get("A").reveal()
+            assert 2 == backend.replays
+
+
+def test_a_header_lost_before_the_first_value_is_read_is_said(path, store):
+    store.output_cipher()  # keys are known from here on, and the journal is not
+    sql(path, "DELETE FROM header")
+    with pytest.raises(DamagedError, match="lost its header"):
+        store.get("A")

@@ -68,8 +68,8 @@ def test_nothing_is_wrong_to_begin_with(store):
 
 @pytest.mark.parametrize("table", ["header", "key_slots", "secrets", "journal"])
 def test_each_column_with_each_byte_changed_is_noticed(path, table):
-    """All but what the database itself holds fast, and what only a replay of the journal can notice."""
-    unnoticed = {"header": {"id"}, "journal": {"generation", "at"}}.get(table, set())
+    """All but what the database itself holds fast; renumbered journals are in test_history_tampering."""
+    unnoticed = {"header": {"id"}, "journal": {"generation"}}.get(table, set())
     row = "name = 'A'" if table in ("secrets", "journal") else "true"
     whole = path.read_bytes()
     for column in columns(path, table):
@@ -104,7 +104,7 @@ def test_swapped_rows_do_not_open_even_if_the_journal_is_made_to_agree(path, sto
     for table in ("secrets", "journal"):
         sql(path, f"UPDATE {table} SET name = {swap}", f"UPDATE {table} SET name = 'B' WHERE name = 'tmp'")
     for name in VALUES:
-        with pytest.raises(DamagedError, match=f"secret '{name}' fails authentication"):
+        with pytest.raises(DamagedError, match="the journal was edited"):
             store.get(name)
 
 
@@ -148,7 +148,7 @@ def test_a_row_of_another_store_does_not_open(path, store, tmp_path):
         "INSERT INTO secrets SELECT * FROM other.secrets",
         "UPDATE journal SET tag = (SELECT auth_tag FROM secrets WHERE name = 'A') WHERE name = 'A'",
     )
-    with pytest.raises(DamagedError, match="fails authentication"):
+    with pytest.raises(DamagedError, match="the journal was edited"):
         store.get("A")
 
 
@@ -222,7 +222,6 @@ def test_an_impossible_name_in_the_database_is_never_shown(path, store, name):
         "UPDATE secrets SET version = 1.5 WHERE name = 'A'",
         "UPDATE secrets SET version = 7 WHERE name = 'A'",
         "UPDATE secrets SET created_at = 7 WHERE name = 'A'",
-        "UPDATE journal SET tag = 'x' WHERE name = 'A'",
         "DELETE FROM secrets WHERE name = 'A'",
     ],
 )
