@@ -39,8 +39,8 @@ def run(
     }
 
 
-def log(workflow, task: str, stream: str = "stdout") -> list[str]:
-    lines = json.loads(workflow.ok("execution", "logs", "latest", "--task", task, "--json"))
+def log(workflow, task: str, stream: str = "stdout", *, of: str = "latest") -> list[str]:
+    lines = json.loads(workflow.ok("execution", "logs", of, "--task", task, "--json"))
     return [line["message"] for line in lines if line["stream"] == stream]
 
 
@@ -217,8 +217,9 @@ def test_a_workflow_within_a_task_is_isolated_as_its_caller(enclosed) -> None:
     inner = enclosed.user / "sub.yaml"
     inner.write_text(json.dumps({"id": "sub", "tasks": [shell("look", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")]}))
     run(enclosed, {"id": "call", "type": "core/workflow.run", "inputs": {"file": "sub.yaml"}})
-    assert ["isolation: hidden"] == log(enclosed, "look", "system")
-    assert "/workflow" not in "".join(log(enclosed, "look"))
+    (sub,) = (row["id"] for row in json.loads(enclosed.ok("execution", "list", "--json")) if row["workflow"] == "sub")
+    assert ["isolation: hidden"] == log(enclosed, "look", "system", of=sub)
+    assert "/workflow" not in "".join(log(enclosed, "look", of=sub))
 
 
 @pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGKILL,)])

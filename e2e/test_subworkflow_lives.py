@@ -155,9 +155,20 @@ def test_one_that_is_cancelled_itself_fails_its_task(workflow, start) -> None:
     write(workflow, "sub.yaml", shell("sleep", "touch begun; exec sleep 300"))
     run = start("run", write(workflow, "flow.yaml", calls("call")))
     wait_for((workflow.user / "begun").exists, "nothing has started")
-    ends(workflow, "execution", "cancel", "latest")
+    newest = json.loads(workflow.ok("execution", "list", "--json"))[0]
+    assert "sub" == newest["workflow"]
+    ends(workflow, "execution", "cancel", newest["id"])
     assert 1 == run.wait(SECONDS)
     assert [("flow", "FAILED", "task:call"), ("sub", "CANCELLED", "cancelled")] == executions(workflow)
+
+
+def test_latest_is_what_a_person_has_started_and_not_what_it_calls(workflow, start) -> None:
+    write(workflow, "sub.yaml", shell("sleep", "touch begun; exec sleep 300"))
+    run = start("run", write(workflow, "flow.yaml", calls("call")))
+    wait_for((workflow.user / "begun").exists, "nothing has started")
+    ends(workflow, "execution", "cancel", "latest")
+    assert 10 == run.wait(SECONDS)
+    assert ["CANCELLED", "CANCELLED"] == [state for _, state, _ in executions(workflow)]
 
 
 def test_ctrl_c_ends_both(workflow, start) -> None:
