@@ -56,3 +56,41 @@ def test_a_report_that_cannot_be_masked_is_withheld(tmp_path):
     )
     assert TOKEN not in out
     assert "<report withheld: masking failed>" in out
+
+
+def test_why_something_was_skipped_or_expected_to_fail_is_masked(tmp_path):
+    out = run_pytest(
+        tmp_path,
+        "import os, pytest\n"
+        "def test_skips(): pytest.skip('skipped ' + os.environ['TOKEN'])\n"
+        "def test_gives_up(): pytest.xfail('given up ' + os.environ['TOKEN'])\n",
+    )
+    assert "1 skipped, 1 xfailed" in out
+    assert TOKEN not in out
+    for line in ("skipped ***SECRET***", "given up ***SECRET***"):
+        assert line in out
+
+
+def test_what_a_module_prints_and_raises_on_import_is_masked(tmp_path):
+    out = run_pytest(
+        tmp_path, "import os\nprint('printed', os.environ['TOKEN'])\nraise ValueError(os.environ['TOKEN'])\n"
+    )
+    assert "1 error" in out
+    assert TOKEN not in out
+    for line in ("printed ***SECRET***", "ValueError: ***SECRET***"):
+        assert line in out
+
+
+def test_a_reason_that_cannot_be_masked_is_withheld(tmp_path):
+    out = run_pytest(
+        tmp_path,
+        "import os, pytest\n"
+        "def test_skips(): pytest.skip(os.environ['TOKEN'])\n"
+        "def test_gives_up(): pytest.xfail(os.environ['TOKEN'])\n",
+        "from autokestra_secrets import SecretMasker\n"
+        "def broken(self, data, *, counted=True): raise RuntimeError(data)\n"
+        "SecretMasker.mask = broken\n",
+    )
+    assert "1 skipped, 1 xfailed" in out
+    assert TOKEN not in out
+    assert "<report withheld: masking failed>" in out

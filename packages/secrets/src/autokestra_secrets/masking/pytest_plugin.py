@@ -36,17 +36,36 @@ def secret_masker(pytestconfig: pytest.Config) -> SecretMasker:
     return pytestconfig.stash[_MASKER]
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Mask a report's captured output and its failure."""
+    """Mask a test's captured output, its failure, and the reason why it was skipped or expected to fail."""
     report = yield
-    masker = item.config.stash[_MASKER]
+    return _masked(report, item.config.stash[_MASKER])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Mask what a module printed while it was imported, and why that failed or was skipped."""
+    report = yield
+    return _masked(report, collector.config.stash[_MASKER])
+
+
+def _masked(report: Any, masker: SecretMasker) -> Any:
+    skipped = isinstance(report.longrepr, tuple)  # path, line, reason: it must stay a tuple
     try:
         report.sections = [(title, masker.mask(text)) for title, text in report.sections]
-        if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+        if hasattr(report, "wasxfail"):
+            report.wasxfail = masker.mask(report.wasxfail)
+        if skipped:
+            report.longrepr = (*report.longrepr[:2], masker.mask(report.longrepr[2]))
+        elif report.longrepr is not None:
             text = str(report.longrepr)
-            if masker.mask(text) != text:
-                report.longrepr = masker.mask(text)
+            masked = masker.mask(text)
+            if masked != text:
+                report.longrepr = masked
     except Exception:  # noqa: BLE001  # a report that cannot be masked must not pass
-        report.sections, report.longrepr = [], WITHHELD
+        report.sections = []
+        report.longrepr = (*report.longrepr[:2], WITHHELD) if skipped else WITHHELD
+        if hasattr(report, "wasxfail"):
+            report.wasxfail = WITHHELD
     return report
