@@ -292,8 +292,8 @@ def run_program(program: str) -> str:
         "masker = SecretMasker(['hunter2-of' + '-the-day'])\n"
         "secret = 'hunter2-of' + '-the-day'\n"
     )
-    done = subprocess.run([sys.executable, "-c", preamble + program], capture_output=True, text=True, check=False)
-    return done.stdout + done.stderr
+    done = subprocess.run([sys.executable, "-c", preamble + program], capture_output=True, check=False)
+    return (done.stdout + done.stderr).decode("utf-8", "surrogateescape")
 
 
 @pytest.mark.parametrize(
@@ -316,6 +316,21 @@ def run_program(program: str) -> str:
         "with masked_stdio(masker):\n  sys.stdout.buffer.write(b'hunter2-of'); sys.stdout.write('-the-day')",
         "with masked_stdio(masker):\n  print(secret, file=sys.stderr, flush=True)",
         "with masked_stdio(masker):\n  def f(): raise ValueError(secret)\n  t = threading.Thread(target=f); t.start(); t.join()",
+        # Half of an emoji, as cut JSON has it: Python would dump the exception where its report cannot be written.
+        "with install_log_masking(masker):\n  raise ValueError('\\ud83d ' + secret)",
+        "with masked_stdio(masker):\n  print('\\ud83d', secret)",
+        # A hook that fails: the interpreter would print the exception itself.
+        "def broken(*args): raise RuntimeError\nsys.excepthook = broken\n"
+        "with install_log_masking(masker): raise ValueError(secret)",
+        "def broken(args): raise RuntimeError(args.exc_value)\nsys.unraisablehook = broken\n"
+        "class A:\n  def __del__(self): raise ValueError(secret)\n"
+        "with install_log_masking(masker):\n  A(); 1",
+        "def broken(args): raise RuntimeError(args.exc_value)\nthreading.excepthook = broken\n"
+        "def f():\n  with install_log_masking(masker): raise ValueError(secret)\n"
+        "t = threading.Thread(target=f); t.start(); t.join()",
+        # A clean-up that masks too, while the exception is on its way.
+        "try:\n  with install_log_masking(masker): raise ValueError(secret)\n"
+        "finally:\n  with masked_stdio(SecretMasker()): print('cleaned up')",
     ],
 )
 def test_a_program_that_reports_a_value_shows_the_placeholder(program):

@@ -6,6 +6,7 @@ remembered, by its id, and its report is masked all the same.
 
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import RLock
@@ -55,7 +56,9 @@ class Reports:
 def masked_reports(masker: "SecretMasker") -> Iterator[None]:
     """Mask the reports of uncaught exceptions until the block ends, and of one that leaves the block."""
     with LOCK:
-        Reports.escaped = {}
+        # One that is on its way out while a clean-up opens this block has yet to be reported; all others are forgotten.
+        on_its_way = _ids(sys.exc_info()[1])
+        Reports.escaped = {number: other for number, other in Reports.escaped.items() if number in on_its_way}
         Reports.active += (masker,)
         for hook in _HOOKS:
             hook.install()
@@ -75,17 +78,27 @@ def masked_reports(masker: "SecretMasker") -> Iterator[None]:
                     hook.remove()
 
 
+def _error(args: tuple[Any, ...]) -> BaseException | None:
+    """Return the exception that a hook is to report: an argument of its own, or held by its only one."""
+    found: BaseException | None = args[1] if len(args) > 1 else getattr(args[0], "exc_value", None)
+    return found
+
+
+def _ids(error: BaseException | None) -> set[int]:
+    """Return the ids of an exception and of all that a report of it shows: its causes, contexts and members."""
+    pending, seen = [error], set[int]()
+    while pending:
+        shown = pending.pop()
+        if isinstance(shown, BaseException) and id(shown) not in seen:
+            seen.add(id(shown))
+            pending += (shown.__cause__, shown.__context__, *getattr(shown, "exceptions", ()))
+    return seen
+
+
 def _concerned(args: tuple[Any, ...]) -> "list[SecretMasker]":
     """Return the maskers for a report, each once: what is active, and what the exception escaped from."""
-    maskers = list(Reports.active)
-    pending = [args[1] if len(args) > 1 else getattr(args[0], "exc_value", None)]
-    seen: set[int] = set()
-    while pending:
-        error = pending.pop()
-        if isinstance(error, BaseException) and id(error) not in seen:
-            seen.add(id(error))
-            pending += (error.__cause__, error.__context__, *getattr(error, "exceptions", ()))
-    maskers += [masker for number, masker in Reports.escaped.items() if number in seen]
+    seen = _ids(_error(args))
+    maskers = [*Reports.active, *(masker for number, masker in Reports.escaped.items() if number in seen)]
     return list({id(masker): masker for masker in maskers}.values())
 
 
@@ -104,6 +117,9 @@ def _uncaught(original: Callable[..., Any]) -> Callable[..., Any]:
             sys.stderr = cast("TextIO", streams[-1])
             try:
                 original(*args)
+            except Exception:  # noqa: BLE001  # the interpreter would report both, on the stream behind ours
+                traceback.print_exc()
+                traceback.print_exception(_error(args))
             finally:
                 sys.stderr = target
                 for stream in reversed(streams):

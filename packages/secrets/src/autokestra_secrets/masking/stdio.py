@@ -7,10 +7,9 @@ import codecs
 import sys
 from collections.abc import Iterable
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
-if TYPE_CHECKING:
-    from autokestra_secrets.masking.masker import SecretMasker
+from autokestra_secrets.masking.masker import SecretMasker, as_bytes
 
 WITHHELD: Final = "<output withheld: masking failed>\n"
 
@@ -22,7 +21,7 @@ class MaskedText:
     everything passes as it is. All other attributes are those of `target`.
     """
 
-    def __init__(self, target: TextIO, masker: "SecretMasker") -> None:
+    def __init__(self, target: TextIO, masker: SecretMasker) -> None:
         self.target = target
         self.is_finished = False
         self.buffer = MaskedBytes(self)
@@ -37,7 +36,7 @@ class MaskedText:
 
     def write(self, text: str) -> int:
         """Write `text` masked, and return its length."""
-        self.write_bytes(text.encode("utf-8", "surrogateescape"))
+        self.write_bytes(as_bytes(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -104,7 +103,7 @@ class MaskedBytes:
         return getattr(self._text.target.buffer, name)
 
 
-def put_in_front(masker: "SecretMasker") -> list[tuple[str, MaskedText]]:
+def put_in_front(masker: SecretMasker) -> list[tuple[str, MaskedText]]:
     """Replace `sys.stdout` and `sys.stderr` by masked streams, and return those."""
     ours: list[tuple[str, MaskedText]] = []
     for name in ("stdout", "stderr"):
