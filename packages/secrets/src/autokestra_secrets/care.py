@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from autokestra_secrets.backends.location import is_postgres_url
+from autokestra_secrets.errors import StoreUnavailableError
 from autokestra_secrets.masterkey import MasterKeyProvider
 from autokestra_secrets.session import Session
 
@@ -133,4 +135,11 @@ class StoreCare:
 
 
 def _path(path: str | os.PathLike[str]) -> str:
-    return os.path.abspath(os.path.expanduser(os.fspath(path)))
+    """Return the absolute path of a file. Raises StoreUnavailableError, which repeats nothing, for a database's URL."""
+    text = os.fspath(path)
+    if is_postgres_url(text):  # taken for a path it would stand, password and all, in every message
+        raise StoreUnavailableError(
+            "expected the path of a file, got the address of a PostgreSQL database",
+            hint="carry a store from place to place: workflow secrets copy --to LOCATION",
+        )
+    return os.path.abspath(os.path.expanduser(text))

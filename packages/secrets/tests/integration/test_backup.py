@@ -331,3 +331,14 @@ def test_a_disk_that_is_full_leaves_no_piece_of_a_backup(store, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert ["home"] == os.listdir(tmp_path)
     store.backup(tmp_path / "copy.db")
+
+
+@pytest.mark.parametrize("act", ["backup", "restore", "verify_file"])
+def test_the_address_of_a_database_is_no_file_and_is_not_repeated(act):
+    address = "postgresql://someone:sesame-open@localhost/secrets"
+    store = memory_store()
+    uses = {"backup": store.backup, "restore": SecretStore.restore, "verify_file": SecretStore.verify_file}
+    with pytest.raises(StoreUnavailableError) as caught:
+        uses[act](address)
+    assert "expected the path of a file, got the address of a PostgreSQL database" == caught.value.message
+    assert "sesame" not in f"{caught.value.hint}"
