@@ -447,6 +447,28 @@ def test_whoever_comes_second_finds_the_tables_that_the_first_has_made(postgres_
         backend.close()
 
 
+def test_a_store_that_another_process_has_made_meanwhile_is_not_taken_for_one_that_vanished(postgres_url, environ):
+    with SecretStore.open(postgres_url, environ=environ) as early:
+        with pytest.raises(KeyMissingError):
+            early.set("A", "x")  # connected now, to a database without tables
+        environ["AUTOKESTRA_SECRET_KEY"] = FIXED_KEY
+        with SecretStore.open(postgres_url, environ=environ) as store:
+            store.set("A", "value of A")
+        assert 2 == early.set("A", "another value").version
+
+
+def test_a_connection_that_was_cut_before_there_were_tables_is_said_so(postgres_url, postgres_server):
+    backend = PostgresBackend(postgres_url)
+    assert not backend.exists()
+    process = backend._database.connection().info.backend_pid
+    with postgres_server.connect() as connection:
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", (process,))
+    with pytest.raises(StoreUnavailableError):
+        backend.names()
+    assert not backend.exists()
+    backend.close()
+
+
 def test_a_store_that_cannot_be_reached_is_not_taken_for_one_that_is_not_there():
     assert PostgresBackend("postgresql://127.0.0.1:9/db").exists()
 

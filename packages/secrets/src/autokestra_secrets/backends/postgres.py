@@ -113,7 +113,7 @@ class PostgresBackend:
     def exists(self) -> bool:
         """Whether there are tables of ours, or something that only reading will explain."""
         try:
-            self._database.connection()
+            self._look()
         except SecretsError:
             return True
         return self._schema > 0
@@ -271,10 +271,13 @@ class PostgresBackend:
         self._check_there()
         return self._database.execute(statement, parameters).fetchall()
 
-    def _check_there(self) -> None:
+    def _look(self) -> None:
         link = self._database.connection()
         if not self._schema:
             self._identify(link)  # somebody may have made it since
+
+    def _check_there(self) -> None:
+        self._look()
         if not self._schema:
             raise StoreUnavailableError(
                 f"there is no secret store in {self.location} yet",
@@ -284,8 +287,9 @@ class PostgresBackend:
     def _identify(self, link: "psycopg.Connection[Any]") -> None:
         """Find out which version of the schema is there. Raises UnknownFormatError when it is a newer one."""
         schema = self._database.address.schema
-        there = link.execute(_HAS_SCHEMA, (schema,)).fetchone()
-        found = link.execute(_VERSION_OF_SCHEMA.format(schema)).fetchone() if there else None
+        with self._database.explained():
+            there = link.execute(_HAS_SCHEMA, (schema,)).fetchone()
+            found = link.execute(_VERSION_OF_SCHEMA.format(schema)).fetchone() if there else None
         self._schema = found[0] if found else 0
         if self._schema > len(MIGRATIONS):
             raise UnknownFormatError(
