@@ -27,19 +27,14 @@ def single_spaced(data: bytes) -> bytes:
 class Spaced:
     """The values with blanks, and the index that finds them in text with single blanks."""
 
-    __slots__ = ("_index", "_numbers", "_reach", "openings", "triggers")
+    __slots__ = ("_index", "_numbers", "openings", "reach", "triggers")
 
     def __init__(self, values: Sequence[bytes], index: "Index", numbers: Sequence[int]) -> None:
         self._index = index
         self._numbers = numbers  # of the values in the index around this one
-        self._reach = max(map(len, values)) + GAP_BYTES
+        self.reach = max(map(len, values)) + GAP_BYTES
         self.triggers = {literal(trigger) for value in values for trigger in _triggers(value)}
         self.openings = {literal(value.split(b" ", 1)[0][:HEAD] or b" ") for value in values}
-
-    @property
-    def reach(self) -> int:
-        """The most bytes that a match can cover."""
-        return self._reach
 
     def matches(self, data: bytes) -> Iterator[Match]:
         """Yield every occurrence, as a span of `data`. A match may hold 4 KiB more blanks than its value."""
@@ -51,7 +46,7 @@ class Spaced:
 
     def open_at(self, data: bytes, start: int) -> int:
         """Return the smallest offset >= `start` from which a value may still be growing, or the size of `data`."""
-        view = View(data, BLANKS, start=max(start, len(data) - self._reach), instead=b" ")
+        view = View(data, BLANKS, start=max(start, len(data) - self.reach), instead=b" ")
         return view.original(self._index.open_at(view.data, view.roomiest(GAP_BYTES)))
 
 
