@@ -282,10 +282,11 @@ def test_the_right_password_may_come_from_a_password_file(postgres_server, tmp_p
     backend.close()
 
 
-def test_a_database_that_is_missing_is_said_with_the_line_to_type(postgres_server):
-    error = failing(postgres_server.url("nothing"))
+@pytest.mark.parametrize(("written", "typed"), [("nothing", "nothing"), ("not%20there", "'not there'")])
+def test_a_database_that_is_missing_is_said_with_the_line_to_type(postgres_server, written, typed):
+    error = failing(postgres_server.url(written))
     assert isinstance(error, StoreUnavailableError)
-    assert "make it: createdb nothing" == error.hint
+    assert f"make it: createdb {typed}" == error.hint
 
 
 def test_a_user_who_may_not_read_or_make_tables_is_said_so(filled, postgres_server):

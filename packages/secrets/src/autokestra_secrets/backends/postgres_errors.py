@@ -78,9 +78,10 @@ def _connection(words: str, state: str, place: str, address: PostgresAddress) ->
             if certificate
             else "give the right user in the URL and its password in ~/.pgpass, mode 0600",
         )
-    if state == "3D000" or re.search('database ".*" does not exist', words):
-        name = address.location.rpartition("/")[2].partition("?")[0]
-        return StoreUnavailableError(f"{place} has no such database", hint=f"make it: createdb {shell_word(name)}")
+    missing = re.search('database "(.*)" does not exist', words)  # also where the URL names none, or escapes it
+    if missing:
+        hint = f"make it: createdb {shell_word(missing[1])}"
+        return StoreUnavailableError(f"{place} has no such database", hint=hint)
     if re.search("invalid (URI query parameter|connection option)", words):
         return StoreUnavailableError(
             f"the URL of {place} has an option that libpq does not know: {words}",
