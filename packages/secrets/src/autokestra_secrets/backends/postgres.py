@@ -236,7 +236,7 @@ class PostgresBackend:
 
     def backup(self, path: str) -> None:
         """Write a copy of one moment into the empty file at `path`: a store in SQLite with the same rows."""
-        from autokestra_secrets.backends.sqlite import SQLiteBackend  # noqa: PLC0415
+        from autokestra_secrets.backends.sqlite import SQLiteBackend  # noqa: PLC0415  # for copies
 
         copy = SQLiteBackend(path)
         try:
@@ -247,7 +247,7 @@ class PostgresBackend:
 
     def overwrite(self, path: str) -> None:
         """Replace everything by what the copy at `path` holds, in one transaction."""
-        from autokestra_secrets.backends.sqlite import SQLiteBackend  # noqa: PLC0415
+        from autokestra_secrets.backends.sqlite import SQLiteBackend  # noqa: PLC0415  # for copies
 
         copy = SQLiteBackend(path)
         try:

@@ -184,7 +184,7 @@ def _format(original: Callable[..., Any]) -> Callable[..., Any]:
         maskers = _maskers(record.name)
         try:
             return _mask_again(text, maskers)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  # a text that cannot be masked must not pass
             return WITHHELD
 
     return format_
@@ -195,7 +195,7 @@ def _format_warning(original: Callable[..., Any]) -> Callable[..., Any]:
         text: str = original(*args, **kwargs)
         try:
             return _mask(text, _maskers(None))
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  # likewise
             return WITHHELD + "\n"
 
     return formatwarning
