@@ -258,3 +258,15 @@ def typed(row: type[_Row], values: tuple[Any, ...]) -> _Row:
     if tuple(map(type, values)) != _TYPES[row]:
         raise DamagedError("a row of the store holds values of the wrong type", hint="restore the store from a backup")
     return row(*values)
+
+
+def row_and_entry(rows: list[tuple[Any, ...]]) -> tuple[SecretRow | None, JournalRow | None]:
+    """Return secret and journal entry of the only row of a join that may lack either; neither without a row."""
+    if not rows:
+        return None, None
+    columns = len(SecretRow._fields)
+    secret, entry = rows[0][:columns], rows[0][columns:]
+    return (
+        None if secret[0] is None else typed(SecretRow, secret),
+        None if entry[0] is None else typed(JournalRow, entry),
+    )

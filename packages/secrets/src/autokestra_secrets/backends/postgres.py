@@ -10,7 +10,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
-from autokestra_secrets.backends import Header, JournalRow, MetadataRow, Misfit, RetiredRow, SecretRow, SlotRow, typed
+from autokestra_secrets.backends import (
+    Header,
+    JournalRow,
+    MetadataRow,
+    Misfit,
+    RetiredRow,
+    SecretRow,
+    SlotRow,
+    row_and_entry,
+    typed,
+)
 from autokestra_secrets.backends.postgres_database import LOCK_SECONDS, PostgresDatabase
 from autokestra_secrets.backends.postgres_schema import MIGRATIONS
 from autokestra_secrets.errors import SecretsError, StoreUnavailableError, UnknownFormatError
@@ -156,11 +166,11 @@ class PostgresBackend:
 
     def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
         """Return the newest version of a secret and the last journal row that wrote or deleted it."""
-        return _row_and_entry(self._select(_CURRENT, {"name": name})[0])
+        return row_and_entry(self._select(_CURRENT, {"name": name}))
 
     def version(self, name: str, version: int) -> tuple[SecretRow | None, JournalRow | None]:
         """Return one version of a secret and the last journal row that wrote or removed it."""
-        return _row_and_entry(self._select(_VERSION, {"name": name, "version": version})[0])
+        return row_and_entry(self._select(_VERSION, {"name": name, "version": version}))
 
     def newest(self, name: str) -> int:
         """Return the highest version that rows or journal know of a secret, 0 when it does not exist."""
@@ -322,12 +332,3 @@ def copy_rows(source: Any, target: Any) -> None:
     ):
         for row in rows:
             put(row)
-
-
-def _row_and_entry(row: tuple[Any, ...]) -> tuple[SecretRow | None, JournalRow | None]:
-    columns = len(SecretRow._fields)
-    secret, entry = row[:columns], row[columns:]
-    return (
-        None if secret[0] is None else typed(SecretRow, secret),
-        None if entry[0] is None else typed(JournalRow, entry),
-    )

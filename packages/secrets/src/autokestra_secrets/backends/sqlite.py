@@ -2,9 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Final
 
-from autokestra_secrets.backends import Header, JournalRow, MetadataRow, Misfit, RetiredRow, SecretRow, SlotRow, typed
+from autokestra_secrets.backends import (
+    Header,
+    JournalRow,
+    MetadataRow,
+    Misfit,
+    RetiredRow,
+    SecretRow,
+    SlotRow,
+    row_and_entry,
+    typed,
+)
 from autokestra_secrets.backends.sqlite_file import BUSY_TIMEOUT, SQLiteFile
 from autokestra_secrets.backends.sqlite_schema import RETIRED_KEYS_VERSION
 from autokestra_secrets.errors import DamagedError
@@ -122,11 +132,11 @@ class SQLiteBackend:
 
     def current(self, name: str) -> tuple[SecretRow | None, JournalRow | None]:
         """Return the newest version of a secret and the last journal row that wrote or deleted it."""
-        return _row_and_entry(self._file.select(_CURRENT, (name,)))
+        return row_and_entry(self._file.select(_CURRENT, (name,)))
 
     def version(self, name: str, version: int) -> tuple[SecretRow | None, JournalRow | None]:
         """Return one version of a secret and the last journal row that wrote or removed it."""
-        return _row_and_entry(self._file.select(_VERSION, (name, version)))
+        return row_and_entry(self._file.select(_VERSION, (name, version)))
 
     def newest(self, name: str) -> int:
         """Return the highest version that rows or journal know of a secret, 0 when it does not exist."""
@@ -218,14 +228,3 @@ class SQLiteBackend:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _row_and_entry(rows: list[tuple[Any, ...]]) -> tuple[SecretRow | None, JournalRow | None]:
-    if not rows:
-        return None, None
-    columns = len(SecretRow._fields)
-    secret, entry = rows[0][:columns], rows[0][columns:]
-    return (
-        None if secret[0] is None else typed(SecretRow, secret),
-        None if entry[0] is None else typed(JournalRow, entry),
-    )
