@@ -21,12 +21,12 @@ from autokestra.executions.records import AttemptKey, AttemptState, attempt_id
 from autokestra.worker.address import PoolAddress
 from autokestra.worker.dask_link import (
     CONNECT_SECONDS,
-    SAME_VERSION,
     distributed,
     refuse_other_versions,
     security,
     unreachable,
 )
+from autokestra.worker.envelope import SAME_VERSION
 from autokestra.worker.wire import RefusedError, objection, run_attempt, tag_offers
 
 LOOK_SECONDS: Final = 0.5  # between two looks at the rows of attempts of which Dask knows nothing any more
