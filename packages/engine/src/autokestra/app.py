@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import JsonValue
 
 from autokestra.actions.isolation import Isolation, IsolationPolicy
-from autokestra.actions.places import Remembered, remember
+from autokestra.actions.places import BESIDE_DATABASES, Remembered, remember
 from autokestra.actions.plugin import Actions, Catalog, plugin_folders
 from autokestra.actions.protocol import ActionContext
 from autokestra.engine import Worker, WorkflowEngine
@@ -148,7 +148,7 @@ class App:
         places = [home_directory(self._environ)]
         for database in (str(self.state), store):
             if "://" not in database:
-                places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
+                places += [database + suffix for suffix in ("", *BESIDE_DATABASES)]
         key_file = self._environ.get(KEY_FILE_VARIABLE)
         return (*places, *self._hidden, *([key_file] if key_file else []))
 

@@ -22,8 +22,7 @@ from pydantic import BaseModel, JsonValue
 
 from autokestra.actions.file import absolute, refuse_private, refuse_private_path
 from autokestra.actions.inputs import SqlInputs
-from autokestra.actions.protocol import ActionContext, ActionError, check_json
-from autokestra.actions.simple import check_time
+from autokestra.actions.protocol import ActionContext, ActionError, check_json, check_time
 
 _POLL_SECONDS: Final = 0.1
 _NO_FILE: Final = os.path.join(os.devnull, "none")  # noqa: PTH118  # libpq warns of what is there, and no plain file

@@ -242,7 +242,7 @@ class WorkflowEngine:
         coordinator = Coordinator(
             job,
             plan,
-            decisions=Decisions(job, self._outputs, _passed(self._environ, workflow)),
+            decisions=Decisions(job, self._outputs, self._environ),
             outputs=self._outputs,
             items=items,
             store=self._store,
@@ -338,10 +338,6 @@ def _rule(task: Task, *, on_failure: bool) -> TaskRule:
         on_failure=on_failure,
         max_parallel=task.max_parallel,
     )
-
-
-def _passed(environ: Mapping[str, str], workflow: Workflow) -> dict[str, str]:
-    return {name: environ[name] for name in workflow.pass_env if name in environ}
 
 
 def _from(workflow: Workflow, task: str | None) -> frozenset[str]:
