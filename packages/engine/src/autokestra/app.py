@@ -1,4 +1,4 @@
-"""The only place that builds objects and wires them together.
+"""Builds objects and wires them together; `cluster` does so for what runs on several machines.
 
 Everything else takes what it needs as arguments. Nothing is opened before it is asked for: `execution list` needs
 no secrets store, and a workflow without secrets needs no key.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import JsonValue
 
 from autokestra.actions.isolation import Isolation, IsolationPolicy
-from autokestra.actions.places import Remembered, remember
+from autokestra.actions.places import BESIDE_DATABASES, Remembered, remember
 from autokestra.actions.plugin import Actions, Catalog, plugin_folders
 from autokestra.actions.protocol import ActionContext
 from autokestra.engine import Worker, WorkflowEngine
@@ -148,7 +148,7 @@ class App:
         places = [home_directory(self._environ)]
         for database in (str(self.state), store):
             if "://" not in database:
-                places += [database + suffix for suffix in ("", "-wal", "-shm", "-journal")]
+                places += [database + suffix for suffix in ("", *BESIDE_DATABASES)]
         key_file = self._environ.get(KEY_FILE_VARIABLE)
         return (*places, *self._hidden, *([key_file] if key_file else []))
 
@@ -170,7 +170,7 @@ class App:
     def output_cipher(self) -> OutputCipher | None:
         """Return what opens sealed outputs, None where there is no store or no key at hand."""
         with self.secrets() as store:
-            return _cipher(store)
+            return cipher_at_hand(store)
 
     def resolver(self, store: SecretStore, *, fallback: bool = True) -> SecretResolver:
         """Return what looks up declared secrets, in the store first and with `fallback` in the environment after it."""
@@ -192,7 +192,7 @@ class App:
         with ExitStack() as stack:
             secrets = stack.enter_context(self.secrets())
             executions = stack.enter_context(self.executions(create=True))
-            shared = self._share(stack, secrets, executions, _cipher(secrets), max_parallel=max_parallel)
+            shared = self._share(stack, secrets, executions, cipher_at_hand(secrets), max_parallel=max_parallel)
             yield self._wire(shared, stack, observer=observer, maskers=ExecutionMaskers(self.make_masker))[0]
 
     @contextmanager
@@ -351,8 +351,8 @@ def past_values(store: SecretStore, names: Sequence[str]) -> Iterator[tuple[Secr
             yield store.get(name, version=version.version), name
 
 
-def _cipher(store: SecretStore) -> OutputCipher | None:
-    """Return what seals outputs. A wrong key is an error; no key means that there is nothing to seal with."""
+def cipher_at_hand(store: SecretStore) -> OutputCipher | None:
+    """Return what seals and opens outputs, None where there is no key. Raises WrongKeyError, as the store does."""
     try:
         return store.output_cipher()
     except KeyMissingError:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from autokestra.app import App, now, past_values
+from autokestra.app import App, cipher_at_hand, now, past_values
 from autokestra.engine import WorkflowEngine
 from autokestra.errors import StateUnavailableError
 from autokestra.executions.events import Observer
@@ -21,7 +21,6 @@ from autokestra.worker.executor import WorkflowTaskExecutor
 from autokestra.worker.outputs import OutputVault
 from autokestra.worker.remote import RemoteMaskers, RemoteWorkers
 from autokestra.worker.wire import offers, tag_offers
-from autokestra_secrets import KeyMissingError, OutputCipher, SecretStore
 
 MOST_PARALLEL: Final = 1024
 
@@ -36,8 +35,8 @@ def cluster_engine(
     """
     with ExitStack() as stack:
         secrets = stack.enter_context(app.secrets())
-        executions = stack.enter_context(_shared_state(app, address, create=True))
-        cipher = _cipher_at_hand(secrets)
+        executions = stack.enter_context(_shared_state(app, address))
+        cipher = cipher_at_hand(secrets)  # without one the workers do all that needs it
         outputs = OutputVault(executions, cipher, workers_open=True)
         maskers = RemoteMaskers(app.make_masker, executions.accounts)
         tail = LogTail(observer, executions.lines_of)
@@ -79,7 +78,7 @@ def cluster_worker(app: App, address: PoolAddress, *, slots: int, tags: Sequence
     with ExitStack() as stack:
         secrets = stack.enter_context(app.secrets())
         cipher = secrets.output_cipher()  # not only when a task wants a secret: one that cannot read any must not join
-        executions = stack.enter_context(_shared_state(app, address, create=True))
+        executions = stack.enter_context(_shared_state(app, address))
         runner = stack.enter_context(app.worker(secrets, executions, cipher, max_parallel=slots))
         yield Serving(
             runner=runner,
@@ -87,19 +86,11 @@ def cluster_worker(app: App, address: PoolAddress, *, slots: int, tags: Sequence
         )
 
 
-def _shared_state(app: App, address: PoolAddress, *, create: bool) -> ExecutionStore:
+def _shared_state(app: App, address: PoolAddress) -> ExecutionStore:
     """Open the state. A file is refused even on one machine: who is behind a scheduler cannot be seen from here."""
     if app.state_path is not None:
         raise StateUnavailableError(
             f"the state database is the file {app.state_path}, which the workers of {address.url} may not share",
             hint="keep it in PostgreSQL: --state postgresql://USER@HOST/DATABASE (or AUTOKESTRA_STATE)",
         )
-    return app.executions(create=create)
-
-
-def _cipher_at_hand(secrets: SecretStore) -> OutputCipher | None:
-    """Return what opens outputs. A wrong key is an error; without one the workers do all that needs it."""
-    try:
-        return secrets.output_cipher()
-    except KeyMissingError:
-        return None
+    return app.executions(create=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autokestra.errors import PoolUnavailableError
+from autokestra.errors import PoolRefusedError, PoolUnavailableError
 from autokestra.executions.records import AttemptState
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.address import PoolAddress
@@ -75,6 +75,32 @@ def test_the_rows_decide_and_an_attempt_that_nobody_can_take_fails(url, worker) 
         states["stopped", 1] = AttemptState.CANCELLED
         pool.look("e", "stopped", 1)
         assert "CANCELLED" == json.loads(stopped.result(30))["state"]
+    finally:
+        pool.close()
+
+
+class Expired(DaskPool):
+    """One whose certificates have expired since it has joined."""
+
+    expired = False
+
+    def _connect(self):
+        if self.expired:
+            raise PoolRefusedError("the certificates cannot be used")
+        return super()._connect()
+
+
+def test_a_pool_that_cannot_come_back_gives_its_attempts_up(url, worker) -> None:
+    started, _ = worker
+    states = {("a", 1): AttemptState.PENDING}
+    with ExecutionStore.open(url) as store:
+        wanted = offers(store=None, state=store.identity)
+    pool = Expired(PoolAddress.parse(started.url), wanted=wanted, states=lambda _: states, patience_seconds=1)
+    try:
+        pool.expired = True
+        pool._client.close()
+        with pytest.raises(PoolUnavailableError, match="has had no worker"):
+            pool.submit(envelope("a"), frozenset()).result(30)
     finally:
         pool.close()
 

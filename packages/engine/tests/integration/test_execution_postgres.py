@@ -228,6 +228,18 @@ def test_patience_ends_with_an_error_that_names_the_server(tmp_path):
         server.stop()
 
 
+def test_lines_of_logs_wait_for_no_disk_whatever_their_connection_was_used_for_first(store):
+    store.leases.now()
+    row = begun(store)
+    for lines in ([a_line(row.id, "a", 0)], [a_line(row.id, "a", n) for n in range(1, 500)]):
+        store.append_log(lines)
+        assert (
+            "off"
+            == store.rows._log.run(lambda db: db.execute("SHOW synchronous_commit").fetchone())["synchronous_commit"]
+        )
+    assert "on" == store.rows.read(lambda db: db.execute("SHOW synchronous_commit").fetchone())["synchronous_commit"]
+
+
 # -- who waits for whom -------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,6 @@ as JSON on standard output (nothing printed is null), and logs on standard error
 
 import json
 import os
-from collections.abc import Sequence  # noqa: TC003
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -54,7 +53,7 @@ class ExecutableAction:
 
     def __init__(self, folder: Path, manifest: Manifest, name: str) -> None:
         self._folder = folder
-        self._command: Sequence[str] = manifest.command
+        self._command = manifest.command
         self._name = name
         self.type = f"{manifest.name}.{name}"
         self.source = str(folder)

@@ -20,7 +20,7 @@ from pathlib import Path
 _Identity = tuple[int, int]
 _LOOK = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # also where one may pass, but not list
 _DELETED = " (deleted)"  # proc(5), of the links in /proc/PID/fd
-_BESIDE_DATABASES = ("-wal", "-shm", "-journal")
+BESIDE_DATABASES = ("-wal", "-shm", "-journal")  # what SQLite keeps next to a database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def remember(places: Iterable[str]) -> Remembered:
     places = tuple(dict.fromkeys(place for place in places if place))
     folders = {place: _identity(place) for place in places if Path(place).is_dir()}
     known = set(folders.values())
-    beside = {place + suffix for place in places for suffix in _BESIDE_DATABASES}
+    beside = {place + suffix for place in places for suffix in BESIDE_DATABASES}
     entries, files = [], set()
     for place in places:
         real = Path(os.path.realpath(place))

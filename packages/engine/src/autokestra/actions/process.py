@@ -18,12 +18,10 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Final, Literal
 
-from autokestra.actions.child import Child, Ending, child_environment
+from autokestra.actions.child import Child, Ending
 from autokestra.actions.isolation import POWERLESS_SIGNS
 from autokestra.actions.protocol import ActionContext, ActionError, Stream
 from autokestra.actions.spawner import SPAWNER
-
-__all__ = ["child_environment", "readable", "run"]
 
 READ_BYTES: Final = 64 * 1024  # a pipe's whole default capacity in one call, pipe(7)
 GRACE_SECONDS: Final = 2.0  # between SIGTERM and SIGKILL

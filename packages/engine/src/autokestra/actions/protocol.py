@@ -7,6 +7,7 @@ retries and writes the result down.
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +129,14 @@ class ActionError(Exception):
         self.reason: Reason = reason
         self.exit_code = exit_code
         self.output = output
+
+
+def check_time(context: ActionContext) -> None:
+    """Raise ActionError when the attempt is cancelled or its deadline has passed."""
+    if context.cancelled.is_set():
+        raise ActionError("cancelled", reason="cancelled")
+    if context.deadline is not None and time.monotonic() >= context.deadline:
+        raise ActionError("stopped, because its timeout has passed", reason="timeout")
 
 
 # Where a value stands: the place that holds it and its key or index there. Rendered only when something is wrong.

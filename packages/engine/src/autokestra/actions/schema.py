@@ -67,9 +67,7 @@ class _Reader:
             return JsonValue
         if not isinstance(schema, Mapping):
             raise SchemaError("a schema is a mapping")
-        unknown = sorted(set(schema) - KNOWN)
-        if unknown and self._strict:
-            raise SchemaError(f"'{unknown[0]}' is not supported in a schema")
+        self._refuse_unknown(schema)
         if "$ref" in schema:
             name = str(schema["$ref"]).removeprefix("#/$defs/")
             if name not in self._definitions:
@@ -92,15 +90,13 @@ class _Reader:
         if kind in ("object", None):
             if "properties" in schema:
                 return self.object_of(schema, depth + 1)
-            return dict[str, self.of(schema.get("additionalProperties", True), depth + 1)]  # type: ignore[misc]
+            return dict[str, self.of(schema.get("additionalProperties", True), depth + 1)]  # type: ignore[misc]  # as above
         if kind not in _SCALARS:
             raise SchemaError(f"'{kind}' is no type")
         return _SCALARS[str(kind)]
 
     def object_of(self, schema: Mapping[str, Any], depth: int) -> type[BaseModel]:
-        unknown = sorted(set(schema) - KNOWN)
-        if unknown and self._strict:
-            raise SchemaError(f"'{unknown[0]}' is not supported in a schema")
+        self._refuse_unknown(schema)
         required = schema.get("required", [])
         properties = schema.get("properties", {})
         if not isinstance(properties, Mapping) or not isinstance(required, list):
@@ -117,6 +113,11 @@ class _Reader:
         extra: Any = "allow" if schema.get("additionalProperties") not in (None, False) else "forbid"
         config = ConfigDict(frozen=True, extra=extra, protected_namespaces=())
         return cast(type[BaseModel], create_model("Inputs", __config__=config, **fields))
+
+    def _refuse_unknown(self, schema: Mapping[str, Any]) -> None:
+        unknown = sorted(set(schema) - KNOWN)
+        if unknown and self._strict:
+            raise SchemaError(f"'{unknown[0]}' is not supported in a schema")
 
     @staticmethod
     def _limited(kind: Any, schema: Mapping[str, Any]) -> Any:

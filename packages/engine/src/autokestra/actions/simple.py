@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import BaseModel, JsonValue
 
 from autokestra.actions.inputs import AssertInputs, SleepInputs
-from autokestra.actions.protocol import ActionContext, ActionError
+from autokestra.actions.protocol import ActionContext, ActionError, check_time
 
 _POLL_SECONDS: Final = 0.1  # how late a cancel may be noticed
 
@@ -48,11 +48,3 @@ class Assert:
                 )
             raise ActionError(inputs.message or f"{which} is false", reason="assertion")
         return None
-
-
-def check_time(context: ActionContext) -> None:
-    """Raise ActionError when the attempt is cancelled or its deadline has passed."""
-    if context.cancelled.is_set():
-        raise ActionError("cancelled", reason="cancelled")
-    if context.deadline is not None and time.monotonic() >= context.deadline:
-        raise ActionError("stopped, because its timeout has passed", reason="timeout")

@@ -22,8 +22,7 @@ from pydantic import BaseModel, JsonValue
 
 from autokestra.actions.file import absolute, refuse_private, refuse_private_path
 from autokestra.actions.inputs import SqlInputs
-from autokestra.actions.protocol import ActionContext, ActionError, check_json
-from autokestra.actions.simple import check_time
+from autokestra.actions.protocol import ActionContext, ActionError, check_json, check_time
 
 _POLL_SECONDS: Final = 0.1
 _NO_FILE: Final = os.path.join(os.devnull, "none")  # noqa: PTH118  # libpq warns of what is there, and no plain file
@@ -108,10 +107,17 @@ def _postgresql(inputs: SqlInputs, context: ActionContext, until: float) -> Rows
     try:
         import psycopg  # noqa: PLC0415  # an extra
         from psycopg.types.json import Jsonb  # noqa: PLC0415
+
+        from autokestra_secrets import PostgresDatabase, SecretsError  # noqa: PLC0415  # the first needs psycopg
     except ImportError:
         raise ActionError(
-            "PostgreSQL needs the package psycopg; install it with: pip install 'psycopg[binary]'", reason="start"
+            "PostgreSQL needs a driver that is not installed; pip install 'autokestra[postgres]'", reason="start"
         ) from None
+    try:  # what libpq would misread, since its message would show a piece of the password
+        PostgresDatabase(inputs.database, what="database")
+    except SecretsError as error:
+        message = f"{error.message}; write a password in it as {{{{ secrets.NAME | urlencode }}}}"
+        raise ActionError(message, reason="bad-input") from None
     parameters = {
         key: Jsonb(value) if isinstance(value, dict | list) else value for key, value in inputs.parameters.items()
     }

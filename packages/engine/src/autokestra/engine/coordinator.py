@@ -15,12 +15,11 @@ from typing import Final
 
 from autokestra.engine.decisions import DecisionError, Decisions
 from autokestra.engine.ports import Job, Worker, taken_over
+from autokestra.engine.tenure import Tenure, Wish
 from autokestra.errors import AutokestraError
-from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.events import Observer, TaskChanged
-from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS
 from autokestra.executions.plan import BACKOFF, TIMEOUT, Change, Kept, Plan, Start
-from autokestra.executions.records import AttemptState, ExecutionState, ItemList, Lease, TaskState
+from autokestra.executions.records import AttemptState, ExecutionState, ItemList, TaskState
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.outputs import OutputVault
@@ -29,7 +28,6 @@ from autokestra.workflow.model import Task
 from autokestra_secrets import SecretsError, find_references
 
 LOOK_SECONDS: Final = 2.0  # between two looks at the heartbeats of other processes
-POLL_SECONDS: Final = 0.4  # between two looks for a cancel
 
 _TASK_OF_ATTEMPT: Final = {
     AttemptState.SUCCESS: TaskState.SUCCESS,
@@ -39,19 +37,6 @@ _TASK_OF_ATTEMPT: Final = {
     AttemptState.PENDING: TaskState.FAILED,  # submitted, never claimed
     AttemptState.RUNNING: TaskState.FAILED,  # claimed, and its worker said nothing: lost
 }
-
-
-class Wish:
-    """The wish that the execution stops, from a signal handler or another thread: a reason, and a way to wake."""
-
-    def __init__(self) -> None:
-        self.reason: str | None = None
-        self.wake: queue.SimpleQueue[Future[str] | None] = queue.SimpleQueue()
-
-    def stop(self, reason: str) -> None:
-        """Stop for `reason`; the first one counts."""
-        self.reason = self.reason or reason
-        self.wake.put(None)
 
 
 class Coordinator:
@@ -100,9 +85,8 @@ class Coordinator:
         self._changes: list[Change] = []
         self._endings: dict[str, tuple[int, str | None, float]] = {}  # task -> number, message, seconds
         now = time.monotonic()
-        self._renew_at = now + RENEW_SECONDS
+        self._tenure = Tenure(store, job.id, job.lease.owner, wish)
         self._looked_at = now
-        self._poll_at = now + POLL_SECONDS
         self._deadline = None if job.workflow.timeout is None else now + job.workflow.timeout
 
     def drive(self, changes: Sequence[Change]) -> tuple[ExecutionState, str | None]:
@@ -131,26 +115,18 @@ class Coordinator:
 
     # --- what comes from outside
 
-    def _hear(self) -> None:
+    def _hear(self, *, listen_now: bool = False) -> None:
         now = time.monotonic()
         if self._deadline is not None and now >= self._deadline and not self._timed_out:
             self._timed_out = True
             if not self._plan.main_ended:
                 self._halt(TIMEOUT)
-        if now >= self._renew_at:
-            lease = Lease(owner=self._job.lease.owner, until=self._store.leases.now() + LEASE_MICROSECONDS)
-            if not self._store.renew(self._job.id, lease):
-                raise taken_over(self._job.id)
-            self._renew_at = time.monotonic() + RENEW_SECONDS
-        if now >= self._poll_at:
-            if self._store.cancel_requested(self._job.id):
-                self._wish.reason = self._wish.reason or CANCELLED
-            self._poll_at = time.monotonic() + POLL_SECONDS
+        reason = self._tenure.keep(listen_now=listen_now)
         if now >= self._looked_at + LOOK_SECONDS:
             self._look_for_the_dead(now)
-        if self._wish.reason and not self._stopped:
+        if reason and not self._stopped:
             self._stopped = True
-            self._halt(self._wish.reason)
+            self._halt(reason)
 
     def _halt(self, reason: str) -> None:
         self._changes += self._plan.cancel(reason)
@@ -217,7 +193,7 @@ class Coordinator:
 
     def _patience(self) -> float:
         now = time.monotonic()
-        waits = [self._renew_at - now, self._poll_at - now, self._looked_at + LOOK_SECONDS - now]
+        waits = [self._tenure.due - now, self._looked_at + LOOK_SECONDS - now]
         if self._deadline is not None and not self._timed_out:
             waits.append(self._deadline - now)
         due = self._plan.next_due()
@@ -231,8 +207,7 @@ class Coordinator:
         attempt = self._store.attempt(self._job.id, start.task, start.number)
         if attempt.state is AttemptState.CANCELLED and not self._stopped:
             # Its worker has seen the row before we have. What it means must be known before what follows from it.
-            self._poll_at = 0.0
-            self._hear()
+            self._hear(listen_now=True)
         now = self._clock()
         seconds = ((attempt.finished_at or now) - (attempt.claimed_at or now)) / 1e6
         self._endings[start.task] = (start.number, attempt.message, seconds)

@@ -28,7 +28,7 @@ class DecisionError(AutokestraError):
 
 
 class Decisions:
-    """Evaluates `when` and `forEach` of one execution; `environ` holds only what the workflow lists in `passEnv`."""
+    """Evaluates `when` and `forEach` of one execution; `environ` is where the variables of `passEnv` come from."""
 
     def __init__(self, job: Job, outputs: OutputVault, environ: Mapping[str, str]) -> None:
         self._job = job
@@ -65,6 +65,7 @@ class Decisions:
             outputs=self._outputs,
             parents=[each.name for each in find_references(template) if each.root == "tasks"],
             environ=self._environ,
+            pass_env=self._job.workflow.pass_env,
             failed=failed,
         )
         return resolve_templates(template, scope=None, context=context)

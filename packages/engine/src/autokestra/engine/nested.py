@@ -14,8 +14,7 @@ from typing import Any, Final, cast
 from pydantic import JsonValue
 
 from autokestra.actions.nested import MAX_DEPTH, Caller, refuse_wider
-from autokestra.actions.protocol import ActionContext, ActionError, Level
-from autokestra.actions.simple import check_time
+from autokestra.actions.protocol import ActionContext, ActionError, Level, check_time
 from autokestra.engine.ports import STOPPED, Worker
 from autokestra.engine.workflow_engine import WorkflowEngine
 from autokestra.errors import AutokestraError

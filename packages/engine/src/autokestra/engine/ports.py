@@ -28,7 +28,7 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 class Worker(Protocol):
-    """What the engine asks of the workers of its own process."""
+    """What the engine asks of its workers, in this process or elsewhere."""
 
     def cancel(self, execution: str, task: str, number: int) -> None:
         """Stop one attempt; it may not have started yet."""

@@ -1,17 +1,16 @@
 """WorkflowEngine: begins executions and takes them up again; what happens in between is the coordinator's.
 
-No secret is read here; whether the declared ones exist is asked before the first task.
+That all declared secrets can be read is asked before the first task; their values go to the masker alone.
 """
 
 import queue
 import random
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from autokestra.engine.coordinator import POLL_SECONDS, Coordinator, Wish
+from autokestra.engine.coordinator import Coordinator
 from autokestra.engine.decisions import Decisions
 from autokestra.engine.ports import (
     BUSY,
@@ -26,10 +25,10 @@ from autokestra.engine.ports import (
     words_for,
 )
 from autokestra.engine.takeover import await_workers
+from autokestra.engine.tenure import POLL_SECONDS, Tenure, Wish
 from autokestra.errors import ExecutionBusyError, UsageError
-from autokestra.executions.cancel import CANCELLED
 from autokestra.executions.events import ExecutionEnded, ExecutionStarted, Observer
-from autokestra.executions.lease import LEASE_MICROSECONDS, RENEW_SECONDS, boottime, own_lease
+from autokestra.executions.lease import boottime, own_lease
 from autokestra.executions.plan import Change, Kept, Plan, TaskRule
 from autokestra.executions.records import Execution, ExecutionState, Lease, TaskOf, TaskState, execution_id
 from autokestra.executions.store import ExecutionStore
@@ -47,8 +46,8 @@ TELLING_CHARACTERS: Final = 8  # of an input, from which on a secret within it i
 class WorkflowEngine:
     """Runs executions, one at a time, with at most `max_parallel` attempts under way.
 
-    `reads_secrets` says that attempts run in this process, so that a key that is missing or wrong is found before
-    the first of them; `past_values` gives the kept versions of secrets, for a resume. `clock` gives microseconds
+    `reads_secrets` says that this process has a key, so that the masker learns every declared secret before the first
+    attempt; `past_values` gives the kept versions of secrets, for a resume. `clock` gives microseconds
     UTC, `ticks` those of a clock that never jumps. `observer` is told of everything that happens and must not raise,
     `notify` gets words for a person who waits. `environ` is where the variables of `passEnv` come from, `chance`
     gives numbers from 0 up to 1 for the jitter of retries.
@@ -243,7 +242,7 @@ class WorkflowEngine:
         coordinator = Coordinator(
             job,
             plan,
-            decisions=Decisions(job, self._outputs, _passed(self._environ, workflow)),
+            decisions=Decisions(job, self._outputs, self._environ),
             outputs=self._outputs,
             items=items,
             store=self._store,
@@ -272,8 +271,9 @@ class WorkflowEngine:
             self._store.start(job.id, self._clock())
             return None
         told = False
-        renew_at = time.monotonic() + RENEW_SECONDS
-        while ahead := self._store.admit(self._store.execution(job.id), most=limit.max, now=self._clock()):
+        tenure = Tenure(self._store, job.id, job.lease.owner, self._wish)
+        row = self._store.execution(job.id)
+        while ahead := self._store.admit(row, most=limit.max, now=self._clock()):
             most = "one" if limit.max == 1 else str(limit.max)
             message = f"execution {ahead[0]} of workflow '{job.workflow.id}' is under way, and {most} may run at once"
             if limit.on_busy == "fail":
@@ -281,14 +281,8 @@ class WorkflowEngine:
             if not told:
                 told = True
                 self._notify(f"waiting: {message}")
-            if self._wish.reason or self._store.cancel_requested(job.id):
-                reason = self._wish.reason or CANCELLED
+            if reason := tenure.keep():
                 return ExecutionState.CANCELLED, reason, words_for(reason) or reason
-            if time.monotonic() >= renew_at:
-                renewed = Lease(owner=job.lease.owner, until=self._store.leases.now() + LEASE_MICROSECONDS)
-                if not self._store.renew(job.id, renewed):
-                    raise taken_over(job.id)
-                renew_at = time.monotonic() + RENEW_SECONDS
             with suppress(queue.Empty):
                 self._wish.wake.get(timeout=POLL_SECONDS)
         return None
@@ -344,10 +338,6 @@ def _rule(task: Task, *, on_failure: bool) -> TaskRule:
         on_failure=on_failure,
         max_parallel=task.max_parallel,
     )
-
-
-def _passed(environ: Mapping[str, str], workflow: Workflow) -> dict[str, str]:
-    return {name: environ[name] for name in workflow.pass_env if name in environ}
 
 
 def _from(workflow: Workflow, task: str | None) -> frozenset[str]:

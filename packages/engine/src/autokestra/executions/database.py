@@ -1,4 +1,4 @@
-"""Opening the state database: permissions, pragmas, migrations, and what SQLite's errors mean to a person."""
+"""Opening the state database in a file: permissions, pragmas, migrations, and what SQLite's errors mean to a person."""
 
 import os
 import re
@@ -36,8 +36,8 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA secure_delete = ON")  # what is removed or replaced is zeroed, not only forgotten
-            # FULL: what was acknowledged survives a power cut, not only a kill. `commits` says which commits may
-            # do with less.
+            # FULL: what was acknowledged survives a power cut, not only a kill. `sqlite` says which commits may do
+            # with less.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from autokestra.errors import ExecutionBusyError, ExecutionNotFoundError
 from autokestra.executions.lease import own_lease
+from autokestra.executions.reading import row_lease
 from autokestra.executions.records import ExecutionState, Lease
 from autokestra.executions.sqlite import SQLiteRows
 from autokestra.executions.store import LATEST, ExecutionStore
@@ -118,7 +119,7 @@ def give_back(store: ExecutionStore, *, size: Callable[[], int], rewrite_bytes: 
         return None
     before = size()
     under_way = rows.read(lambda db: list(rows.sql.select_leases(db)))
-    leases = (Lease(owner=row["lease_owner"], until=row["lease_until"]) for row in under_way)
+    leases = filter(None, map(row_lease, under_way))
     rewrite = before <= rewrite_bytes or all(map(store.leases.is_dead, leases))
     if rewrite:
         rows.read(_rewrite)
@@ -151,11 +152,10 @@ def _changed(store: ExecutionStore, statement: str, **values: object) -> bool:
 
 
 def _removable(row: Any) -> Removable:
-    owner = row["lease_owner"]
     return Removable(
         id=row["id"],
         workflow_id=row["workflow_id"],
         state=ExecutionState(row["state"]),
         touched_at=row["touched_at"],
-        lease=None if owner is None else Lease(owner=owner, until=row["lease_until"]),
+        lease=row_lease(row),
     )

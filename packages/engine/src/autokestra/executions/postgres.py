@@ -52,7 +52,8 @@ class PostgresRows:
         self._free = LifoQueue[_Link]()  # the last one used first, so that few are ever connected
         for link in reversed(self._links):
             self._free.put(link)
-        self._log = _Link(url, patience=patience, met=met)  # so that a flood of lines keeps no claim waiting
+        # Of its own, so that a flood of lines keeps no claim waiting.
+        self._log = _Link(url, patience=patience, met=met, loosely=True)
         self._log_lock = Lock()
         self.leases = DatabaseLeases(self._ask_time)
         try:
@@ -115,7 +116,7 @@ class PostgresRows:
 
         with self._log_lock, _explained():
             if len(rows) < _FEW:
-                self._log.run(insert, loosely=True)
+                self._log.run(insert)
             else:
                 self._log.transact(copy, durable=False)
 
@@ -166,18 +167,18 @@ class DatabaseLeases:
 class _Link:
     """One connection, for one thread at a time, and what to do when it is lost.
 
-    `met` says that the server has answered once, on whichever connection: from then on it is waited for.
+    `met` says that the server has answered once, on whichever connection: from then on it is waited for. With
+    `loosely` no commit waits for the disk.
     """
 
-    def __init__(self, url: str, *, patience: float, met: Event) -> None:
+    def __init__(self, url: str, *, patience: float, met: Event, loosely: bool = False) -> None:
         with _explained():
             self.database = PostgresDatabase(url, what=WHAT)
         self._patience = patience
         self._met = met
+        self._loosely = loosely
 
-    def run(
-        self, work: Callable[[Any], T], *, confirm: Callable[[Any], bool] | None = None, loosely: bool = False
-    ) -> T:
+    def run(self, work: Callable[[Any], T], *, confirm: Callable[[Any], bool] | None = None) -> T:
         """Run one statement, or several that only read; again if the connection was lost.
 
         Of one that writes, `confirm` says whether it had been done already; without it, doing it twice does no harm.
@@ -186,7 +187,7 @@ class _Link:
         lost = False
         while True:
             try:
-                db = self._connection(loosely=loosely)
+                db = self._connection()
                 if lost and confirm is not None and confirm(db):
                     return cast("T", 1)
                 return work(db)
@@ -217,12 +218,12 @@ class _Link:
             else:
                 return result
 
-    def _connection(self, *, loosely: bool = False) -> "psycopg.Connection[Any]":
+    def _connection(self) -> "psycopg.Connection[Any]":
         """Return a connection whose rows are dictionaries. Raises what PostgresDatabase raises."""
         link = self.database.connection()
         if link.row_factory is not dict_row:  # it is a new one
             link.row_factory = dict_row
-            if loosely:
+            if self._loosely:
                 link.execute("SET synchronous_commit = off")
         self._met.set()
         return link

@@ -26,7 +26,8 @@ def to_json(value: object) -> str:
 def read_execution(row: Any) -> Execution:
     """Return an execution from its row. Raises StateFormatError when the row is damaged."""
     fields = cast("dict[str, Any]", dict(row))
-    owner, until = fields.pop("lease_owner"), fields.pop("lease_until")
+    lease = row_lease(fields)
+    del fields["lease_owner"], fields["lease_until"]
     caller, task = fields.pop("caller_execution"), fields.pop("caller_task")
     try:
         for name in ("inputs", "secrets_used", "masked"):
@@ -38,7 +39,7 @@ def read_execution(row: Any) -> Execution:
     fields["state"] = ExecutionState(fields["state"])
     return Execution(
         **fields,
-        lease=None if owner is None else Lease(owner=owner, until=until),
+        lease=lease,
         caller=None if caller is None else TaskOf(execution=caller, task=task),
     )
 
@@ -46,6 +47,12 @@ def read_execution(row: Any) -> Execution:
 def row_is(row: Any, **expected: object) -> bool:
     """Whether there is a row, and it holds what is expected."""
     return row is not None and all(row[name] == value for name, value in expected.items())
+
+
+def row_lease(row: Any) -> Lease | None:
+    """Return who coordinates the execution of a row, None where nobody does."""
+    owner = row["lease_owner"]
+    return None if owner is None else Lease(owner=owner, until=row["lease_until"])
 
 
 def row_key(row: Any) -> AttemptKey:

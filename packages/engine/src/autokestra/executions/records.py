@@ -167,7 +167,7 @@ class Attempt:
     claimed_at: int | None
     finished_at: int | None
     shown: StoredOutput
-    lease_until: int | None = None  # until when its worker is taken to be alive, in CLOCK_BOOTTIME
+    lease_until: int | None = None  # until when its worker is taken to be alive, as in Lease
 
     @property
     def id(self) -> str:

@@ -91,6 +91,20 @@ class Rows(Protocol):
         ...
 
 
+class Table:
+    """A part of the store: the methods that read and write one kind of rows. Each is one transaction."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._sql = rows.sql
+        self.leases = rows.leases
+
+    @property
+    def rows(self) -> Rows:
+        """The database; for the modules of this room."""
+        return self._rows
+
+
 @cache
 def load_statements(kind: str, driver: str) -> Any:
     """Return the statements that both kinds share, and those of one kind in their place."""

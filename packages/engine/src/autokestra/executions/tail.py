@@ -7,11 +7,9 @@ from typing import Final
 
 from autokestra.errors import AutokestraError
 from autokestra.executions.events import Event, Observer, TaskChanged
-from autokestra.executions.records import LogLine, TaskState
+from autokestra.executions.records import AttemptKey, LogLine, TaskState
 
 LOOK_SECONDS: Final = 0.3
-
-Key = tuple[str, str, int]  # execution, task, number
 
 
 class LogTail:
@@ -26,7 +24,7 @@ class LogTail:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._reading = threading.Lock()
-        self._last: dict[Key, int] = {}  # of each attempt under way, the last line that was told
+        self._last: dict[AttemptKey, int] = {}  # of each attempt under way, the last line that was told
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="log-tail", daemon=True)
         self._thread.start()
@@ -66,7 +64,7 @@ class LogTail:
                 with suppress(AutokestraError):  # who coordinates finds that the rows cannot be read, and says so
                     self._tell(key)
 
-    def _tell(self, key: Key) -> None:
+    def _tell(self, key: AttemptKey) -> None:
         with self._reading:  # one reader at a time, so that no line is told twice
             with self._lock:
                 after = self._last.get(key)

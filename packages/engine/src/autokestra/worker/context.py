@@ -14,17 +14,18 @@ def template_context(
     outputs: OutputVault,
     parents: Sequence[str],
     environ: Mapping[str, str],
+    pass_env: Sequence[str],
     failed: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the context of `resolve_templates`; `parents` are the tasks whose outputs may be read.
 
-    `environ` holds only what the workflow lists in `passEnv`; `failed` is there for what runs after a failure.
+    Of `environ` only what `pass_env` lists can be named; `failed` is there for what runs after a failure.
     """
     return {
         "inputs": arguments,
         "vars": variables,
         "tasks": _LazyOutputs(outputs, execution, parents),
-        "env": environ,
+        "env": {name: environ[name] for name in pass_env if name in environ},
         "execution": {"id": execution, "failed": list(failed)},
     }
 

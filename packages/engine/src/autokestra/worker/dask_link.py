@@ -7,11 +7,10 @@ from typing import Any, Final
 
 from autokestra.errors import PoolRefusedError, PoolUnavailableError
 from autokestra.worker.address import PoolAddress
-from autokestra.worker.envelope import VERSION
+from autokestra.worker.envelope import SAME_VERSION, VERSION
 from autokestra.worker.wire import versions
 
 CONNECT_SECONDS: Final = 10.0
-SAME_VERSION: Final = "run the same version of autokestra on every machine"
 
 _LOGGERS: Final = (
     "distributed",

@@ -17,16 +17,16 @@ from itertools import count
 from typing import Any, Final
 
 from autokestra.errors import AutokestraError, PoolUnavailableError
-from autokestra.executions.records import AttemptState, attempt_id
+from autokestra.executions.records import AttemptKey, AttemptState, attempt_id
 from autokestra.worker.address import PoolAddress
 from autokestra.worker.dask_link import (
     CONNECT_SECONDS,
-    SAME_VERSION,
     distributed,
     refuse_other_versions,
     security,
     unreachable,
 )
+from autokestra.worker.envelope import SAME_VERSION
 from autokestra.worker.wire import RefusedError, objection, run_attempt, tag_offers
 
 LOOK_SECONDS: Final = 0.5  # between two looks at the rows of attempts of which Dask knows nothing any more
@@ -43,7 +43,7 @@ _NUMBERS: Final = count()
 class _Parcel:
     """An attempt on its way: `hint` is Dask's future, `doubtful` says that only the rows know more."""
 
-    key: tuple[str, str, int]
+    key: AttemptKey
     envelope: str
     wanted: frozenset[str]
     answer: Future[str] = field(default_factory=Future)
@@ -234,7 +234,7 @@ class DaskPool:
 
     def _deliver_again(self, parcels: Iterable[_Parcel]) -> None:
         if self._client.status == "closed":
-            with suppress(PoolUnavailableError):
+            with suppress(AutokestraError):  # no scheduler, or certificates that are being exchanged: both may pass
                 self._client = self._connect()
         workers = self._workers()
         now = time.monotonic()

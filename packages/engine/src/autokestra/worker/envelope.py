@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
+from autokestra.actions.isolation import Level
 from autokestra.errors import AutokestraError
 from autokestra.executions.records import attempt_id
 
 VERSION: Final = 1
+SAME_VERSION: Final = "run the same version of autokestra on every machine"
 
 
 class EnvelopeError(AutokestraError):
@@ -36,7 +38,7 @@ class Envelope:
     parent: str | None = None  # of an item: the task that runs for each of them
     item: int | None = None  # which one, from 0; its value is read where it is used
     failed: tuple[str, ...] = ()  # of what runs after a failure: the tasks that did not succeed
-    isolation: Literal["none", "hidden"] | None = None  # what the workflow asks for; None for the best there is
+    isolation: Level | None = None  # what the workflow asks for; None for the best there is
     max_output: int | None = None  # bytes of log that are kept, None for the default
     limits: Mapping[str, int] = field(default_factory=dict)  # of each process: memory in bytes, cpu in seconds
 
@@ -59,7 +61,7 @@ class Envelope:
         if version != VERSION:
             raise EnvelopeError(
                 f"envelope of version {version!r}, this worker knows {VERSION}",
-                hint="run the same version of autokestra on every machine",
+                hint=SAME_VERSION,
             )
         for name in ("secrets", "pass_env", "parents", "failed"):
             document[name] = tuple(document.get(name, ()))

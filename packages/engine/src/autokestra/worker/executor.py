@@ -282,7 +282,8 @@ class WorkflowTaskExecutor:
             variables=job.variables,
             outputs=self._outputs,
             parents=job.parents,
-            environ={name: self._environ[name] for name in job.pass_env if name in self._environ},
+            environ=self._environ,
+            pass_env=job.pass_env,
             failed=job.failed,
         )
         if job.parent is not None and job.item is not None:

@@ -104,7 +104,14 @@ def test_a_statement_ends_with_its_time_its_task_or_a_cancel(query):
 def test_postgresql_without_its_package_is_explained(query, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
     message = query("SELECT 1", database="postgresql://u:canary@h/d").message
-    assert "PostgreSQL needs the package psycopg; install it with: pip install 'psycopg[binary]'" == message
+    assert "PostgreSQL needs a driver that is not installed; pip install 'autokestra[postgres]'" == message
+
+
+@pytest.mark.parametrize("password", ["can@ary", "canary/x", "a:canary/x", "canary?x", "%zzcanary", "a@b/canary"])
+def test_a_password_that_libpq_would_misread_is_refused_without_a_part_of_it(query, password):
+    ran = query("SELECT 1", database=f"postgresql://u:{password}@127.0.0.1:1/d")
+    assert ("bad-input", False) == (ran.reason, "canary" in ran.message)
+    assert ran.message.endswith("{{ secrets.NAME | urlencode }}")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 import pytest
 
-from autokestra.actions.child import Ending
-from autokestra.actions.process import child_environment
+from autokestra.actions.child import Ending, child_environment
 from autokestra.actions.protocol import ActionError
 
 PARENT = {

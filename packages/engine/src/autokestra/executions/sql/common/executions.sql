@@ -1,4 +1,4 @@
--- Statements that SQLite and PostgreSQL both understand. Parameters are named; each has a typed caller in store.py.
+-- Statements that SQLite and PostgreSQL both understand. Parameters are named; each has a typed caller in the store.
 
 -- name: insert_execution(id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, created_at, lease_owner, lease_until, caller_execution, caller_task)!
 INSERT INTO execution (id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, state, created_at, lease_owner, lease_until,
