@@ -133,7 +133,7 @@ def run(
     loaded = _load(file, app, quiet=quiet)
     if address is None:
         app.check_isolation(loaded.workflow)
-    warn_of_expiry(App(store=store), loaded.workflow.secrets)
+    warn_of_expiry(app, loaded.workflow.secrets)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:
         return _dry_run(loaded, app)
