@@ -269,7 +269,7 @@ _colour: Final = _choice("auto", "always", "never")
 
 SETTINGS: Final = (
     Setting("store", None, "secrets.db in the home directory", _path, _any_text, "secrets store: a path or address"),
-    Setting("state", None, "state.db in the home directory", _path, _any_text, "state database: a path"),
+    Setting("state", None, "state.db in the home directory", _path, _any_text, "state database: a path or address"),
     Setting("max_parallel", None, f"{PARALLEL_DEFAULT}, by processors", *_parallel, "most tasks at once in a run"),
     Setting("mask", DEFAULT_MASK, "", _mask, _mask_of_variable, "what replaces a secret; {name} is its name"),
     Setting("mask_min_length", 4, "", *_masked_from, "bytes from which on a run masks a plain value"),

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from autokestra.executions.store import ExecutionStore
 
 state_option = click.option(
-    "--state", metavar="FILE", help="State database.  [default: $AUTOKESTRA_STATE, else $AUTOKESTRA_HOME/state.db]"
+    "--state",
+    metavar="LOCATION",
+    help="State database: path or postgresql:// URL.  [default: $AUTOKESTRA_STATE, else $AUTOKESTRA_HOME/state.db]",
 )
 
 
