@@ -15,7 +15,8 @@ exit codes and the variables.
 
 def commands() -> Iterator[click.Context]:
     """Yield the context of every command and group, in the order in which help shows them."""
-    with click.Context(root, info_name="workflow") as context:
+    # With its settings: click remembers the help option that it makes for the first context.
+    with click.Context(root, info_name="workflow", **root.context_settings) as context:
         yield from _below(context)
 
 

@@ -15,7 +15,7 @@ EVERYWHERE = {"--help", "--store", "--accept-rollback", "--json", "--quiet"}  # 
 
 def commands(group, *path):
     """Yield the path and the object of every command below a group."""
-    context = click.Context(group)
+    context = click.Context(group, **root.context_settings)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if isinstance(command, click.Group):
@@ -24,7 +24,9 @@ def commands(group, *path):
             yield (*path, name), command
 
 
-SECRETS = dict(commands(root.get_command(click.Context(root), "secrets"), "workflow", "secrets"))
+SECRETS = dict(
+    commands(root.get_command(click.Context(root, **root.context_settings), "secrets"), "workflow", "secrets")
+)
 
 
 def section(path):

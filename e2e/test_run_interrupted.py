@@ -163,6 +163,18 @@ DIARY = """\
 """
 
 
+def test_show_tells_what_is_under_way_from_what_was_left(workflow, start) -> None:
+    run = start("run", saved(workflow, DIARY.replace("SECRETS", "")))
+    pids(workflow, 2)
+    assert ", running for " in workflow.ok("execution", "show", "latest").splitlines()[1]
+    run.kill()
+    run.wait()
+    left = workflow.ok("execution", "show", "latest").splitlines()
+    assert left[0].endswith("RUNNING, its process is gone")
+    assert ", ran for " in left[1]
+    assert left[1].endswith(" or longer")
+
+
 @pytest.mark.parametrize("secrets", ["", "secrets: [TOKEN]"], ids=["without-secrets", "with-a-store"])
 def test_after_kill_9_resume_runs_only_what_had_not_finished(workflow, start, secrets: str) -> None:
     if secrets:  # then outputs are sealed, and must open again

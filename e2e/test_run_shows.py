@@ -1,6 +1,8 @@
 """What the commands around a run show: `init`, `run --json`, `validate`, `execution list | show | logs`."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -203,3 +205,36 @@ def test_an_input_without_default_must_be_given(workflow) -> None:
     )
     assert "api" in workflow.fails("run", file, code=2)
     assert "[say] at home" in workflow.ok("run", file, "-i", "api=home").splitlines()
+
+
+def edit(workflow, *statements: str) -> None:
+    """Write into the state database as somebody who may write it, and means no good."""
+    with closing(sqlite3.connect(workflow.home / "state.db")) as state, state:
+        for statement in statements:
+            state.execute(statement)
+
+
+def test_nothing_that_was_written_into_the_database_moves_the_cursor(workflow) -> None:
+    workflow.ok("init")
+    workflow.ok("run", "hello.yaml", "--quiet")
+    evil = "char(27) || '[2J'"
+    edit(
+        workflow,
+        "PRAGMA foreign_keys = OFF",
+        f"UPDATE execution SET workflow_id = {evil}, workflow_path = {evil}, workflow_sha256 = {evil}, "
+        f"message = {evil}, secrets_used = json_object({evil}, {evil}), "
+        f"masked = json_object({evil}, json_object({evil}, json_object({evil}, 1)))",
+        *(f"UPDATE {table} SET task_id = task_id || {evil}" for table in ("task_run", "attempt", "log_line")),
+    )
+    for command in (["show", "latest"], ["logs", "latest"], ["logs", "latest", "--follow"], ["list"]):
+        output = workflow.ok("execution", *command)
+        assert "\x1b" not in output
+        assert r"\x1b[2J" in output
+
+
+def test_a_shown_output_that_is_damaged_is_no_bug(workflow) -> None:
+    workflow.ok("init")
+    workflow.ok("run", "hello.yaml", "--quiet")
+    edit(workflow, "UPDATE attempt SET shown_sealed = NULL, shown_clear = 'no JSON' WHERE task_id = 'greet'")
+    for more in ([], ["--json"]):
+        assert "the output of task 'greet' is damaged" == workflow.fails("execution", "show", "latest", *more, code=7)

@@ -30,6 +30,11 @@ def test_a_clean_tree_is_code_0(stored, tree: Path) -> None:
     assert "found in 0 places of 1 file\n" in done.stderr
 
 
+def test_no_placeholder_is_needed_to_look(stored, tree: Path) -> None:
+    done = stored("secrets", "scan", tree, env={"AUTOKESTRA_MASK": "a\x1b[2Jb"})
+    assert (0, "") == (done.returncode, done.stdout)
+
+
 def test_values_are_found_in_every_file_with_line_name_and_form(stored, tree: Path) -> None:
     (tree / "a.log").write_text(f"one\ntwo {CANARY}\n")
     (tree / "sub" / "b.bin").write_bytes(b"\0\xff" * 40_000 + b"\n" + CANARY.encode().hex().encode() + b"\0")

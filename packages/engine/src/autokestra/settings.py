@@ -17,6 +17,7 @@ from autokestra.errors import SettingsError
 
 PARALLEL_MOST: Final = 1024
 PARALLEL_DEFAULT: Final = max(4, os.cpu_count() or 4)
+DEFAULT_MASK: Final = "***SECRET***"
 MASK_LENGTH: Final = 64  # characters
 
 # A text, compiled where it is needed: a command that reads one secret does not need it.
@@ -263,15 +264,14 @@ def _choice(*choices: str) -> Callable[[object], object]:
     return read
 
 
-_DEFAULT_MASK: Final = "***SECRET***"
 _parallel, _masked_from, _kept = _count(1, PARALLEL_MOST), _count(1, 64), _count(0, 1_000_000)
 _colour: Final = _choice("auto", "always", "never")
 
 SETTINGS: Final = (
     Setting("store", None, "secrets.db in the home directory", _path, _any_text, "secrets store: a path or address"),
-    Setting("state", None, "state.db in the home directory", _path, _any_text, "state database: a path"),
+    Setting("state", None, "state.db in the home directory", _path, _any_text, "state database: a path or address"),
     Setting("max_parallel", None, f"{PARALLEL_DEFAULT}, by processors", *_parallel, "most tasks at once in a run"),
-    Setting("mask", _DEFAULT_MASK, "", _mask, _mask_of_variable, "what replaces a secret; {name} is its name"),
+    Setting("mask", DEFAULT_MASK, "", _mask, _mask_of_variable, "what replaces a secret; {name} is its name"),
     Setting("mask_min_length", 4, "", *_masked_from, "bytes from which on a run masks a plain value"),
     Setting("keep_for", None, "not set", _duration, _duration, "how long `execution prune` keeps them by default"),
     Setting("keep_last", None, "not set", *_kept, "how many of each workflow `execution prune` keeps by default"),

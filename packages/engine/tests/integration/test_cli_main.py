@@ -155,7 +155,7 @@ def test_what_a_command_returns_is_the_code(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_frame_knows_its_commands_and_no_others() -> None:
-    context = click.Context(cli.root)
+    context = click.Context(cli.root, **cli.root.context_settings)
     assert {*cli.COMMANDS} < {*cli.root.list_commands(context)}
     assert cli.root.get_command(context, "nope") is None
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from autokestra.errors import StateFormatError
 from autokestra.executions.records import Attempt, AttemptState, StoredOutput
 from autokestra.worker.outputs import MAX_OUTPUT_BYTES, OutputError, OutputVault, shown_output, to_json
 from autokestra_secrets import DamagedError, MasterKeyProvider, SecretStore
@@ -134,3 +135,15 @@ def test_without_a_key_the_copy_for_people_is_kept_only_where_there_are_no_secre
     assert StoredOutput(clear="1") == vault.keep_shown("e", "t", 1, "1", has_secrets=False)
     assert 1 == shown_output(an_attempt(StoredOutput(clear="1")), None)
     assert shown_output(an_attempt(StoredOutput()), None) is None
+
+
+@pytest.mark.parametrize("damaged", ["tok-4f9c", "[" * 100_000])
+def test_an_output_in_clear_that_is_no_json_is_damage_and_not_shown(damaged):
+    with pytest.raises(StateFormatError) as shown:
+        shown_output(an_attempt(StoredOutput(clear=damaged)), None)
+    assert ("the output of task 't' is damaged", 7) == (shown.value.message, shown.value.exit_code)
+    rows = Rows()
+    rows["e", "t"] = (1, StoredOutput(clear=damaged))
+    with pytest.raises(StateFormatError) as read:
+        OutputVault(rows, None).read("e", "t")
+    assert (None, True) == (read.value.__cause__, read.value.__suppress_context__)

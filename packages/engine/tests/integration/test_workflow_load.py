@@ -70,6 +70,12 @@ def test_a_missing_file_names_its_neighbour(tmp_path):
     assert problem(tmp_path / "no" / "where.yaml")[0].hint is None
 
 
+def test_a_missing_file_is_not_taken_for_one_that_has_only_the_extension_in_common(tmp_path):
+    written(tmp_path, HELLO, "a.yaml")
+    assert problem(tmp_path / "b.yaml")[0].hint is None
+    assert "did you mean 'a.yaml'?" == problem(tmp_path / "a.yml")[0].hint
+
+
 def test_a_directory_is_no_workflow(tmp_path):
     found, error = problem(tmp_path)
     assert ("is a directory", 3) == (found.message, error.exit_code)

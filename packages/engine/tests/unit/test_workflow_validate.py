@@ -437,6 +437,22 @@ def graph(**needs):
             "unknown action 'zzz'",
             "there are: core/example.do, core/open.do, core/shell.run",
         ),
+        (
+            "id: w\ntasks:\n- {id: a, type: cor/shell.run}",
+            3,
+            17,
+            "tasks[0].type",
+            "unknown action 'cor/shell.run'",
+            "did you mean 'core/shell.run'?",
+        ),
+        (
+            "id: w\ntasks:\n- {id: a, type: acme/shell.run}",
+            3,
+            17,
+            "tasks[0].type",
+            "unknown action 'acme/shell.run'",
+            "no plugin offers it; name the folder of one with --plugins DIR, and see: workflow plugin list",
+        ),
     ],
 )
 def test_tasks(text, line, column, trail, message, hint):

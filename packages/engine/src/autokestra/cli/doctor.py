@@ -7,7 +7,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_FOUND
-from autokestra.cli.run import state_option
+from autokestra.cli.states import state_option
 from autokestra.cli.stores import named_location, store_option
 
 _COLOURS: Final = {"ok": "32", "warn": "33", "fail": "31"}

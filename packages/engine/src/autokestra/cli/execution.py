@@ -1,10 +1,7 @@
 """`workflow execution`: what ran, how it went, what it printed. All of it is masked already; no key is needed."""
 
-import shutil
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,14 +11,13 @@ from autokestra.cli.housekeeping import delete, prune
 from autokestra.cli.plugin import plugins_option
 from autokestra.cli.pool import pool_address, pool_options
 from autokestra.cli.report.command import report
-from autokestra.cli.run import exit_code, plain_option, state_option, store_option
+from autokestra.cli.run import exit_code, plain_option, store_option
+from autokestra.cli.states import found_state, opened_state, state_option
 from autokestra.cli.stores import say
-from autokestra.cli.times import duration, local_time, utc_time
 
 if TYPE_CHECKING:
-    from autokestra.executions.records import Attempt, Execution, TaskRun
+    from autokestra.executions.records import Execution
     from autokestra.executions.store import ExecutionStore
-    from autokestra_secrets import OutputCipher
 
 CANCEL_SECONDS: Final = 10.0  # a task may use two of them to end, and its tree five
 
@@ -45,15 +41,17 @@ execution.add_command(report)
 @state_option
 def list_(most: int, as_json: bool, state: str | None) -> None:  # noqa: FBT001  # click calls by name
     """List executions, newest first."""
-    with _opened(state) as store:
+    from autokestra.cli.detail import execution_object, row_cells  # noqa: PLC0415  # not for a help text
+
+    with opened_state(state) as store:
         rows = store.executions(most=most) if store else []
     if as_json:
-        console.out_json([_execution_object(row) for row in rows])
+        console.out_json([execution_object(row) for row in rows])
     elif not rows:
         console.notice("no executions yet")
     else:
         headers = ("ID", "WORKFLOW", "STATE", "STARTED", "TOOK")
-        console.out(console.table(headers, (_cells(row) for row in rows)))
+        console.out(console.table(headers, (row_cells(row) for row in rows)))
         _suggest_resume(rows)
 
 
@@ -67,41 +65,19 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
 
     Outputs of workflows with secrets are sealed; showing them needs the key, and nothing else does.
     """
-    with _found(state) as executions:
+    from autokestra.app import now  # noqa: PLC0415
+    from autokestra.cli.detail import ShownOutputs, detail_lines, detail_object  # noqa: PLC0415
+
+    with found_state(state) as executions:
         row = executions.execution(id_)
         runs, attempts = executions.task_runs(row.id), executions.attempts(row.id)
-    outputs = _ShownOutputs(store)
+    outputs = ShownOutputs(store)
     if as_json:
-        console.out_json(_detail_object(row, runs, attempts, outputs))
+        console.out_json(detail_object(row, runs, attempts, outputs))
         return
-    from autokestra.cli.progress import masked_lines  # noqa: PLC0415
-
-    console.out(f"{row.id}  {row.workflow_id}  {_state(row)}")
-    if row.message:
-        console.out(console.visible(row.message))
-    _suggest_resume([row])
-    console.out(f"created {local_time(row.created_at)}, took {_took(row.started_at, row.finished_at) or 'no end yet'}")
-    console.out(f"from {console.visible(row.workflow_path)} (sha256 {row.workflow_sha256[:12]})")
-    if row.caller:
-        console.out(f"a part of task '{row.caller.task}' of execution {row.caller.execution}")
-    console.out("")
-    last = {attempt.task_id: attempt for attempt in attempts}  # sorted by number: the last one stays
-    cells = [
-        (run.task_id, run.state.value, str(run.attempts), _took(run.started_at, run.finished_at), _why(run, last))
-        for run in runs
-    ]
-    console.out(console.table(("TASK", "STATE", "ATTEMPTS", "TOOK", "WHY"), cells))
-    _draw_timeline(row, runs, attempts)
-    for run in runs:
-        attempt = last.get(run.task_id)
-        output = outputs.of(attempt) if attempt else None
-        if output is not None:
-            console.out(f"\noutput of {run.task_id}:")
-            console.out_json(output)
-    for line in masked_lines(row.masked):
+    for line in list(detail_lines(row, runs, attempts, outputs, now=now())):  # all, or the error alone
         console.out(line)
-    for name, source in row.secrets_used.items():
-        console.out(f"secret {name} came from the {source}")
+    _suggest_resume([row])
 
 
 @execution.command("logs")
@@ -123,9 +99,9 @@ def logs(
 
     With `--follow --json` each line is a JSON object of its own.
     """
-    from autokestra.cli.progress import line_object, shown  # noqa: PLC0415
+    from autokestra.cli.progress import line_object, line_text  # noqa: PLC0415
 
-    with _found(state) as store:
+    with found_state(state) as store:
         row = store.execution(id_)
         if task is not None and task not in {run.task_id for run in store.task_runs(row.id)}:
             raise click.BadParameter(f"execution '{row.id}' has no task '{task}'", param_hint="--task")
@@ -139,7 +115,7 @@ def logs(
         console.out_json([line_object(line) for line in lines])
         return
     for line in lines if debug else [line for line in lines if not line.is_debug]:
-        console.out(f"[{line.task_id}] {shown(line.message)}")
+        console.out(line_text(line))
 
 
 @execution.command("resume")
@@ -184,7 +160,7 @@ def resume(
         pool=pool, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, insecure_cluster=insecure_cluster
     )
     app = App(store=store, state=state, notify=say, require_isolation=require_isolation, plugins=plugins)
-    with _found(state) as executions:
+    with found_state(state) as executions:
         row = executions.execution(id_)
     if row.state == "SUCCESS" and from_task is None:
         console.notice(f"execution '{row.id}' is done: there is nothing to resume")
@@ -214,7 +190,7 @@ def cancel(id_: str, quiet: bool, state: str | None) -> int:  # noqa: FBT001  # 
     from autokestra.executions.cancel import Cancelled  # noqa: PLC0415
     from autokestra.executions.cancel import cancel as cancel_row  # noqa: PLC0415
 
-    with _found(state) as store:
+    with found_state(state) as store:
         row = store.execution(id_)
         done = cancel_row(store, row.id, now=now())
         if done is Cancelled.ENDED:
@@ -243,159 +219,7 @@ def _awaited(store: "ExecutionStore", id_: str) -> "Execution":
     return row
 
 
-@contextmanager
-def _opened(state: str | None) -> "Iterator[ExecutionStore | None]":
-    """Open the state database; None where the default one does not exist yet."""
-    from autokestra.app import App  # noqa: PLC0415
-
-    app = App(state=state, notify=say)
-    path = app.state_path
-    if state is None and path is not None and not path.exists():
-        yield None
-        return
-    with app.executions(create=False) as store:
-        yield store
-
-
-@contextmanager
-def _found(state: str | None) -> "Iterator[ExecutionStore]":
-    from autokestra.errors import ExecutionNotFoundError  # noqa: PLC0415
-
-    with _opened(state) as store:
-        if store is None:
-            raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
-        yield store
-
-
-def _cells(row: "Execution") -> Sequence[str]:
-    return (
-        row.id,
-        row.workflow_id,
-        _state(row),
-        local_time(row.started_at or row.created_at),
-        _took(row.started_at, row.finished_at),
-    )
-
-
 def _suggest_resume(rows: "Sequence[Execution]") -> None:
     for row in rows:
         if row.orphan and row.caller is None:  # what is a part of a task goes on with that
             console.notice(f"go on with it: workflow execution resume {row.id}")
-
-
-def _state(row: "Execution") -> str:
-    if row.orphan:
-        return f"{row.state.value}, its process is gone"
-    return row.state.value
-
-
-def _took(start: int | None, end: int | None) -> str:
-    return "" if start is None or end is None else duration((end - start) / 1e6)
-
-
-def _draw_timeline(row: "Execution", runs: "Sequence[TaskRun]", attempts: "Sequence[Attempt]") -> None:
-    from autokestra.app import now  # noqa: PLC0415
-    from autokestra.cli import timeline  # noqa: PLC0415
-
-    # Nobody knows when the tasks of a dead process ended; the last thing that is known of it is not after that.
-    known = [time for each in attempts for time in (each.claimed_at, each.finished_at) if time]
-    until = max(known, default=row.created_at) if row.orphan else row.finished_at or now()
-    rows = timeline.rows(runs, attempts, now=until)
-    if rows:
-        plain = "utf" not in (sys.stdout.encoding or "").lower()
-        console.out("")
-        for line in timeline.lines(rows, width=shutil.get_terminal_size().columns, plain=plain):
-            console.out(line)
-
-
-def _why(run: "TaskRun", last: "dict[str, Attempt]") -> str:
-    attempt = last.get(run.task_id)
-    if run.state.value == "SUCCESS":
-        return ""
-    message = run.message or (attempt.message if attempt else None)
-    return message.splitlines()[0] if message else run.reason or ""
-
-
-def _execution_object(row: "Execution") -> dict[str, object]:
-    return {
-        "id": row.id,
-        "workflow": row.workflow_id,
-        "state": row.state.value,
-        "reason": row.reason,
-        "message": row.message,
-        "created_at": utc_time(row.created_at),
-        "started_at": _optional_time(row.started_at),
-        "finished_at": _optional_time(row.finished_at),
-        "path": row.workflow_path,
-        "sha256": row.workflow_sha256,
-        "inputs": dict(row.inputs),
-        "secrets": dict(row.secrets_used),
-        "masked": row.masked,
-        "caller": None if row.caller is None else {"execution": row.caller.execution, "task": row.caller.task},
-    }
-
-
-class _ShownOutputs:
-    """Opens masked outputs with the key of the store, which is looked for once and only if one is sealed."""
-
-    def __init__(self, store: str | None) -> None:
-        self._store = store
-        self._cipher: OutputCipher | None = None
-        self._asked = False
-
-    def of(self, attempt: "Attempt") -> object:
-        """Return the output of an attempt as it may be shown; None, with a notice, when it cannot be opened."""
-        from autokestra.app import App  # noqa: PLC0415
-        from autokestra.worker.outputs import OutputError, shown_output  # noqa: PLC0415
-        from autokestra_secrets import SecretsError  # noqa: PLC0415
-
-        if attempt.shown.sealed is not None and not self._asked:
-            self._asked = True
-            try:
-                self._cipher = App(store=self._store).output_cipher()
-            except SecretsError as error:
-                console.warn(error.message, hint=error.hint)
-        try:
-            return shown_output(attempt, self._cipher)
-        except (OutputError, SecretsError) as error:
-            console.warn(error.message, hint=error.hint)
-            return None
-
-
-def _detail_object(
-    row: "Execution", runs: "Sequence[TaskRun]", attempts: "Sequence[Attempt]", outputs: _ShownOutputs
-) -> dict[str, object]:
-    by_task: dict[str, list[Attempt]] = {run.task_id: [] for run in runs}
-    for attempt in attempts:
-        by_task[attempt.task_id].append(attempt)
-    return {
-        **_execution_object(row),
-        "tasks": [
-            {
-                "id": run.task_id,
-                "state": run.state.value,
-                "reason": run.reason,
-                "started_at": _optional_time(run.started_at),
-                "finished_at": _optional_time(run.finished_at),
-                "attempts": [
-                    {
-                        "id": attempt.id,
-                        "number": attempt.number,
-                        "state": attempt.state.value,
-                        "reason": attempt.reason,
-                        "message": attempt.message,
-                        "exit_code": attempt.exit_code,
-                        "started_at": _optional_time(attempt.claimed_at),
-                        "finished_at": _optional_time(attempt.finished_at),
-                        "output": outputs.of(attempt),
-                    }
-                    for attempt in by_task[run.task_id]
-                ],
-            }
-            for run in runs
-        ],
-    }
-
-
-def _optional_time(microseconds: int | None) -> str | None:
-    return None if microseconds is None else utc_time(microseconds)

@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from autokestra.cli import console
-from autokestra.cli.progress import line_object, shown
+from autokestra.cli.progress import line_object, line_text
 
 if TYPE_CHECKING:
     from autokestra.executions.records import LogLine
@@ -43,4 +43,4 @@ def _print(line: "LogLine", *, as_json: bool) -> None:
     if as_json:
         console.out(json.dumps(line_object(line)))
     else:
-        console.out(f"[{line.task_id}] {shown(line.message)}")
+        console.out(line_text(line))

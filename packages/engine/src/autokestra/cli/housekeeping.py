@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from autokestra.cli import console
-from autokestra.cli.run import state_option
+from autokestra.cli.states import found_state, opened_state, state_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import local_time, utc_time
 from autokestra.errors import UsageError
 
 if TYPE_CHECKING:
-    from autokestra.app import App
     from autokestra.executions.housekeeping import Removable
     from autokestra.executions.store import ExecutionStore
 
@@ -58,11 +57,10 @@ def prune(
             hint="workflow execution prune --older-than 30d",
         )
     before = now() - int((age or 0) * 1_000_000)
-    store = _opened(app, named=state is not None)
-    if store is None:
-        _report([], as_json=as_json, dry_run=dry_run, quiet=quiet)
-        return
-    with store:
+    with opened_state(state, app=app) as store:
+        if store is None:
+            _report([], as_json=as_json, dry_run=dry_run, quiet=quiet)
+            return
         found, kept = removable(store, before=before, keep_last=keep_last or 0, with_failed=failed)
         _remove(store, found, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if kept and not quiet:
@@ -86,14 +84,9 @@ def delete(
 
     All of them or none: one that is not there or is under way is an error.
     """
-    from autokestra.app import App  # noqa: PLC0415
-    from autokestra.errors import ExecutionNotFoundError  # noqa: PLC0415
     from autokestra.executions.housekeeping import named  # noqa: PLC0415
 
-    store = _opened(App(state=state, notify=say), named=state is not None)
-    if store is None:
-        raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
-    with store:
+    with found_state(state) as store:
         _remove(store, named(store, ids), dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
@@ -135,13 +128,6 @@ def _object(each: "Removable") -> dict[str, object]:
         "state": each.state.value,
         "ended_at": utc_time(each.touched_at),
     }
-
-
-def _opened(app: "App", *, named: bool) -> "ExecutionStore | None":
-    """Open the state database; None where the default one does not exist yet."""
-    if not named and app.state_path is not None and not app.state_path.exists():
-        return None
-    return app.executions(create=False)
 
 
 def _age(text: str) -> float:

@@ -178,8 +178,6 @@ def way_to_isolation(reason: str, *, settings: Path = Path("/proc/sys")) -> str:
     )
 
 
-_OPTIONS: Final = ("seccomp=unconfined", "systempaths=unconfined")
-
 # What distributions switch user namespaces off with: Debian, Ubuntu, and anybody.
 _SWITCHES: Final = (
     ("kernel.unprivileged_userns_clone", "0", "1"),

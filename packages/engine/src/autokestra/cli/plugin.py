@@ -50,12 +50,12 @@ def list_(plugins: Sequence[str], as_json: bool) -> None:  # noqa: FBT001  # cli
 @json_option
 def show(type_: str, plugins: Sequence[str], as_json: bool) -> None:  # noqa: FBT001  # click calls by name
     """Show what an action does and takes."""
-    from autokestra.workflow.problems import nearest  # noqa: PLC0415
+    from autokestra.workflow.problems import action_hint  # noqa: PLC0415
 
     actions = _actions(plugins)
     action = actions.get(type_)
     if action is None:
-        raise UsageError(f"unknown action '{type_}'", hint=nearest(type_, actions) or "workflow plugin list")
+        raise UsageError(f"unknown action '{type_}'", hint=action_hint(type_, actions))
     inputs = _schema(action)
     description = str(getattr(action, "description", "") or inputs.get("description", ""))
     output = getattr(action, "output_schema", None)

@@ -41,7 +41,7 @@ class PlainProgress:
             case LogLine():
                 if event.is_debug:
                     return []
-                line = f"[{event.task_id}] {shown(event.message)}"
+                line = line_text(event)
                 if not self._quiet:
                     return [line]
                 self._last.setdefault(event.task_id, deque(maxlen=_LAST_LINES)).append(line)
@@ -172,6 +172,11 @@ def masked_lines(masked: Masked) -> list[str]:
         where = f"task{'s' if len(tasks[name]) > 1 else ''} {', '.join(tasks[name])}"
         lines.append(f"masked {times}: {name} ({parts}) in {where}")
     return lines
+
+
+def line_text(line: LogLine) -> str:
+    """Return a log line as people see it, with the name of its task before it."""
+    return f"[{console.visible(line.task_id)}] {shown(line.message)}"
 
 
 def shown(message: str) -> str:

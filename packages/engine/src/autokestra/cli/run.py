@@ -14,6 +14,7 @@ from autokestra.cli import console
 from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
 from autokestra.cli.plugin import plugins_option
 from autokestra.cli.pool import pool_address, pool_options
+from autokestra.cli.states import state_option
 from autokestra.cli.stores import say
 from autokestra.errors import UsageError
 
@@ -57,9 +58,6 @@ tasks:
 """
 
 store_option = click.option("--store", metavar="LOCATION", help="Secrets store to use.")
-state_option = click.option(
-    "--state", metavar="FILE", help="State database.  [default: $AUTOKESTRA_STATE, else $AUTOKESTRA_HOME/state.db]"
-)
 plain_option = click.option("--plain", is_flag=True, help="Lines only, also on a terminal: no live view.")
 
 
@@ -133,7 +131,7 @@ def run(
     loaded = _load(file, app, quiet=quiet)
     if address is None:
         app.check_isolation(loaded.workflow)
-    warn_of_expiry(App(store=store), loaded.workflow.secrets)
+    warn_of_expiry(app, loaded.workflow.secrets)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:
         return _dry_run(loaded, app)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from autokestra.cli import console
 from autokestra.cli.times import duration
 from autokestra.executions.records import Attempt, AttemptState, TaskRun, TaskState
 
@@ -145,7 +146,7 @@ def lines(rows: Sequence[Row], *, width: int, plain: bool = False) -> list[str]:
         return []
     scale = Scale(rows)
     shown = rows[:MOST_ROWS]
-    labels = [_cut(row.task, plain=plain) for row in shown]
+    labels = [_cut(console.visible(row.task), plain=plain) for row in shown]
     ends = [f"{duration(row.seconds)}{'  ' + row.note if row.note else ''}" for row in shown]
     left = max(map(len, labels))
     bar = max(LEAST_BAR, width - left - max(map(len, ends)) - 4)

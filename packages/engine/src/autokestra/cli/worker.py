@@ -18,7 +18,8 @@ from autokestra.cli import console
 from autokestra.cli.codes import EXIT_UNAVAILABLE
 from autokestra.cli.plugin import plugins_option
 from autokestra.cli.pool import pool_address, pool_options
-from autokestra.cli.run import state_option, store_option
+from autokestra.cli.run import store_option
+from autokestra.cli.states import state_option
 from autokestra.cli.stores import say
 from autokestra.errors import UsageError
 

@@ -32,11 +32,11 @@ def read_execution(row: Any) -> Execution:
     try:
         for name in ("inputs", "secrets_used", "masked"):
             fields[name] = json.loads(fields[name])
+        fields["state"] = ExecutionState(fields["state"])
     except ValueError:
         raise StateFormatError(
             f"the row of execution '{fields['id']}' is damaged", hint="use another state database: --state FILE"
         ) from None
-    fields["state"] = ExecutionState(fields["state"])
     return Execution(
         **fields,
         lease=lease,

@@ -7,7 +7,7 @@ kept in clear, and those of a workflow that does declare some never leave this p
 import json
 from typing import Any, Final, Protocol
 
-from autokestra.errors import AutokestraError
+from autokestra.errors import AutokestraError, StateFormatError
 from autokestra.executions.plan import item_id
 from autokestra.executions.records import Attempt, ItemList, StoredOutput
 from autokestra_secrets import OutputCipher
@@ -76,7 +76,8 @@ class OutputVault:
         """Return the output of `task`, None when the task has none (it failed and was allowed to).
 
         Of a task that ran for each item of a list it is the list of their outputs, with None for those that have
-        none. Raises OutputError, and SecretsError when a sealed one does not open.
+        none. Raises OutputError, SecretsError when a sealed one does not open, and StateFormatError when one in clear
+        is damaged.
         """
         found = self._rows.output(execution, task)
         if found is not None:
@@ -117,7 +118,7 @@ class OutputVault:
             if found is None:
                 return None
             if found.stored.clear is not None:
-                self._lists[execution, task] = json.loads(found.stored.clear)
+                self._lists[execution, task] = _parsed(found.stored.clear, task)
             elif found.stored.sealed is not None and self._cipher is not None:
                 context = _context(execution, task, 0, kind="items")
                 self._lists[execution, task] = json.loads(self._cipher.open(found.stored.sealed, context=context))
@@ -135,7 +136,7 @@ class OutputVault:
         if stored.clear is not None:
             if execution in self._guarded:  # somebody else wrote it
                 raise OutputError(f"the output of task '{task}' is in clear where it must be sealed")
-            return json.loads(stored.clear)
+            return _parsed(stored.clear, task)
         if stored.sealed is not None:
             if self._cipher is None:
                 raise _no_key(task)
@@ -178,16 +179,26 @@ def to_json(value: object) -> str:
 def shown_output(attempt: Attempt, cipher: OutputCipher | None) -> Any:
     """Return the masked copy of an attempt's output; None when there is none.
 
-    Raises OutputError when it is sealed and there is no key, and SecretsError when it does not open.
+    Raises OutputError when it is sealed and there is no key, SecretsError when it does not open, and StateFormatError
+    when it is in clear and damaged.
     """
     if attempt.shown.clear is not None:
-        return json.loads(attempt.shown.clear)
+        return _parsed(attempt.shown.clear, attempt.task_id)
     if attempt.shown.sealed is None:
         return None
     if cipher is None:
         raise _no_key(attempt.task_id)
     context = _context(attempt.execution_id, attempt.task_id, attempt.number, kind="shown-output")
     return json.loads(cipher.open(attempt.shown.sealed, context=context))
+
+
+def _parsed(text: str, task: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # the parser's words would repeat what stands there
+        raise StateFormatError(
+            f"the output of task '{task}' is damaged", hint="use another state database: --state FILE"
+        ) from None
 
 
 def _no_key(task: str) -> OutputError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autokestra.workflow.document import SIZE_LIMIT, Fault, decode, read
 from autokestra.workflow.model import Workflow
-from autokestra.workflow.problems import Problem, WorkflowInvalidError, WorkflowPermissionError, nearest
+from autokestra.workflow.problems import Problem, WorkflowInvalidError, WorkflowPermissionError, nearest_name
 from autokestra.workflow.validate import Catalog, validate
 
 __all__ = ["LoadedWorkflow", "WorkflowInvalidError", "WorkflowPermissionError", "load_workflow"]
@@ -69,7 +69,9 @@ def _bytes(path: Path) -> bytes:
 
 def _nearest_file(path: Path) -> str | None:
     try:
-        names = [each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")]
+        # By their stems: the extension that all have in common would make any two names alike.
+        names = {each.stem: each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")}
     except OSError:
         return None
-    return nearest(path.name, names)
+    stem = nearest_name(path.stem, names)
+    return f"did you mean '{names[stem]}'?" if stem is not None else None

@@ -69,7 +69,13 @@ def trail_of(path: Steps) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return "did you mean 'x'?" for the name most like `name`, if any is like it.
+    """Return "did you mean 'x'?" for the name most like `name`, None where none is like it."""
+    near = nearest_name(name, names)
+    return f"did you mean '{near}'?" if near is not None else None
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the name most like `name`, None where none is like it.
 
     Among more than 1,000 names only spelling with other capitals or hyphens is found: comparing each takes too long.
     """
@@ -80,7 +86,19 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
         from difflib import get_close_matches  # noqa: PLC0415  # only a mistake pays for it
 
         near = get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else None
+    return near[0] if near else None
+
+
+def action_hint(kind: str, catalog: Iterable[str]) -> str:
+    """Return what to do about an action that nobody offers: the name that was meant, or where it may come from.
+
+    A name is proposed only where its namespace is known, or nearly: `acme/hello.greet` is no slip for `core/…`.
+    """
+    known = sorted(catalog)
+    namespace, slash, _ = kind.partition("/")
+    if slash and nearest_name(namespace, {each.partition("/")[0] for each in known}) is None:
+        return "no plugin offers it; name the folder of one with --plugins DIR, and see: workflow plugin list"
+    return nearest(kind, known) or f"there are: {', '.join(known)}"
 
 
 def _folded(name: str) -> str:

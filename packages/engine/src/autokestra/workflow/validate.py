@@ -4,7 +4,7 @@ What is wrong in one task does not hide what is wrong in another: the checks of 
 go on where the structure is broken.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,7 @@ from autokestra.workflow.arguments import KINDS, fits
 from autokestra.workflow.document import Document
 from autokestra.workflow.graph import Ancestry, cycles
 from autokestra.workflow.model import Task, Workflow, is_expression
-from autokestra.workflow.problems import Problem, Steps, nearest, trail_of
+from autokestra.workflow.problems import Problem, Steps, action_hint, nearest, trail_of
 from autokestra_secrets import InvalidSecretNameError, Reference, secret_name
 
 __all__ = ["Catalog", "Problem", "validate"]
@@ -272,8 +272,8 @@ class _Validation:
                 continue
             model = self._catalog.get(kind)
             if model is None:
-                hint = nearest(kind, self._catalog) or _no_action(kind, self._catalog)
                 if "{{" not in kind:
+                    hint = action_hint(kind, self._catalog)
                     self._report((*path, "type"), f"unknown action '{kind}'", hint=hint)
             elif isinstance(inputs, dict):
                 try:
@@ -389,9 +389,3 @@ def _template_keys(value: object, path: Steps) -> Iterator[Steps]:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _template_keys(item, (*path, number))
-
-
-def _no_action(kind: str, catalog: Iterable[str]) -> str:
-    if "/" in kind and not kind.startswith("core/"):
-        return "no plugin offers it; name the folder of one with --plugins DIR, and see: workflow plugin list"
-    return f"there are: {', '.join(sorted(catalog))}"

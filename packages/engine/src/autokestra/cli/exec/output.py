@@ -7,7 +7,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from autokestra_secrets import SecretMasker, placeholder_from
+from autokestra.settings import DEFAULT_MASK
+from autokestra_secrets import SecretMasker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +26,10 @@ class OutputMasker:
     followed by the name of the secret and a NUL.
     """
 
-    def __init__(self, values: "Mapping[str, SecretValue]", *, placeholder: str | None = None) -> None:
+    def __init__(self, values: "Mapping[str, SecretValue]", *, placeholder: str = DEFAULT_MASK) -> None:
         self.mark = f"\0{os.urandom(16).hex()}:".encode()
         self._marked = re.compile(re.escape(self.mark) + rb"([^\0]*)\0")
-        self._placeholder = (placeholder_from(os.environ) if placeholder is None else placeholder).encode()
+        self._placeholder = placeholder.encode()
         self.masker = SecretMasker(placeholder=f"{self.mark.decode()}{{name}}\0")
         for name, value in values.items():
             self.masker.add(value, name)

@@ -3,7 +3,7 @@
 import click
 
 from autokestra.cli import console
-from autokestra.cli.run import state_option
+from autokestra.cli.states import found_state, state_option
 
 
 @click.command("report")
@@ -26,16 +26,12 @@ def report(
     """
     from importlib.metadata import version  # noqa: PLC0415  # reads the installed files: 20 ms
 
-    from autokestra.app import App, now  # noqa: PLC0415
+    from autokestra.app import now  # noqa: PLC0415
     from autokestra.cli.report.material import Material  # noqa: PLC0415
     from autokestra.cli.report.page import page  # noqa: PLC0415
     from autokestra.cli.transfer import write_private  # noqa: PLC0415
-    from autokestra.errors import ExecutionNotFoundError  # noqa: PLC0415
 
-    app = App(state=state)
-    if state is None and app.state_path is not None and not app.state_path.exists():
-        raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
-    with app.executions(create=False) as store:
+    with found_state(state) as store:
         material = Material.read(store, id_, now=now())
     text = page(material, version=version("autokestra"))
     write_private(file, text.encode(), force=force)
