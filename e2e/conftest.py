@@ -12,6 +12,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from e2e.runs import running
+
 COMMAND = Path(sys.executable).with_name("workflow")
 NOBODY = 40_000 + os.getpid() % 20_000  # a user of whom nothing else runs
 
@@ -153,6 +155,13 @@ def user(tmp_path: Path) -> Path:
 def workflow(home: Path, user: Path) -> Workflow:
     """The installed command: `workflow("secrets", "get", "A")`."""
     return Workflow(home, user)
+
+
+@pytest.fixture
+def start(workflow: Workflow) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command and leave it running, see `running`: `start("run", file)`."""
+    with running(workflow) as begin:
+        yield begin
 
 
 @pytest.fixture

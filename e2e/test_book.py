@@ -82,7 +82,9 @@ def test_no_remedy_is_left_from_an_error_that_is_gone():
 def test_every_error_is_on_the_page_with_its_code():
     page = written("errors.md")
     for base in (AutokestraError, autokestra_secrets.SecretsError):
-        for error in errors.below(base):
+        found = list(errors.below(base))
+        assert found
+        for error in found:
             assert f"### `{error.__name__}`\n\nExit code {error.exit_code}:" in page
 
 

@@ -3,11 +3,12 @@
 import json
 import signal
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
+
+from e2e.runs import wait_for
 
 QUICK = "id: quick\ntasks: [{id: a, type: core/console.log, inputs: {message: hello}}]\n"
 FAILS = "id: fails\ntasks: [{id: a, type: core/shell.run, inputs: {script: exit 3}}]\n"
@@ -36,6 +37,11 @@ def listed(workflow) -> list[dict]:
     return json.loads(workflow.ok("execution", "list", "--json"))
 
 
+def newest(workflow) -> tuple[str, str]:
+    row = listed(workflow)[0]
+    return row["workflow"], row["state"]
+
+
 @pytest.fixture
 def ran(workflow):
     quick, fails = saved(workflow, QUICK), saved(workflow, FAILS)
@@ -58,8 +64,7 @@ def test_age_number_and_state_decide(ran) -> None:
     assert "removed 3 executions: 3 SUCCESS\n" in done.stderr
     assert done.stderr.endswith("1 execution that could be resumed is kept; --failed removes them too\n")
     assert [newest["id"]] == [each["id"] for each in listed(ran)]
-    done = ran("execution", "prune", "--older-than", "1s", "--failed", "--quiet")
-    time.sleep(1.1)
+    time.sleep(1.1)  # it is to be older than a second
     done = ran("execution", "prune", "--older-than", "1s", "--failed", "--quiet")
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
     assert [] == listed(ran)
@@ -112,40 +117,25 @@ def test_a_sealed_output_is_in_no_file_afterwards(workflow, home: Path) -> None:
     assert [] == left()
 
 
-def test_a_run_at_the_same_time_goes_on_and_is_never_removed(ran) -> None:
-    slow = saved(ran, SLOW)
-    run = subprocess.Popen(
-        [ran.executable, "run", slow, "--quiet"],
-        env=ran.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while (running := listed(ran)[0])["workflow"] != "slow" or running["state"] != "RUNNING":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        for _ in range(3):
-            ran.ok("execution", "prune", "--keep-last", "0", "--failed")
-            ran.ok("run", saved(ran, QUICK), "-q")
-        assert f"execution '{running['id']}' is under way" == ran.fails("execution", "delete", running["id"], code=11)
-        (ran.user / "over").touch()
-        assert (b"", None) == run.communicate(timeout=60)
-        assert 0 == run.returncode
-    finally:
-        run.kill()
+def test_a_run_at_the_same_time_goes_on_and_is_never_removed(ran, start) -> None:
+    run = start("run", saved(ran, SLOW), "--quiet")
+    wait_for(lambda: ("slow", "RUNNING") == newest(ran), "nothing has started")
+    running = listed(ran)[0]
+    for _ in range(3):
+        ran.ok("execution", "prune", "--keep-last", "0", "--failed")
+        ran.ok("run", saved(ran, QUICK), "-q")
+    assert f"execution '{running['id']}' is under way" == ran.fails("execution", "delete", running["id"], code=11)
+    (ran.user / "over").touch()
+    assert ("", "") == run.communicate(timeout=60)
+    assert 0 == run.returncode
     logs = ran.ok("execution", "logs", running["id"]).splitlines()
     assert [f"[a] line {number}" for number in range(1, len(logs) + 1)] == logs
     assert len(logs) > 20
 
 
-def test_one_whose_process_is_gone_goes_with_the_failed_ones(ran) -> None:
-    slow = saved(ran, SLOW)
-    run = subprocess.Popen([ran.executable, "run", slow, "--quiet"], env=ran.environment())
-    deadline = time.monotonic() + 30
-    while listed(ran)[0]["state"] != "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_one_whose_process_is_gone_goes_with_the_failed_ones(ran, start) -> None:
+    run = start("run", saved(ran, SLOW), "--quiet")
+    wait_for(lambda: ("slow", "RUNNING") == newest(ran), "nothing has started")
     run.send_signal(signal.SIGKILL)
     run.wait()
     done = ran("execution", "prune", "--keep-last", "0")

@@ -6,20 +6,15 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 
+from e2e.runs import running, saved, wait_for
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can isolate")
 
 SECRET = "canary-6b1f0c9d2e7a"
-
-
-def write(workflow, text, name="flow.yaml"):
-    path = workflow.user / name
-    path.write_text(textwrap.dedent(text))
-    return path
 
 
 def task(script, *, kind="core/shell.run", **more):
@@ -48,7 +43,7 @@ def outcome(events):
 
 
 def test_the_level_is_a_debug_line_of_the_log_and_not_shown(hidden):
-    done = hidden("run", write(hidden, "{id: a, tasks: [{id: t, type: core/shell.run, inputs: {script: echo hi}}]}"))
+    done = hidden("run", saved(hidden, "{id: a, tasks: [{id: t, type: core/shell.run, inputs: {script: echo hi}}]}"))
     assert "[t] hi" in done.stdout
     assert "isolation" not in done.stdout
     assert "[t] isolation: hidden\n[t] hi\n" == hidden.ok("execution", "logs", "latest", "--debug")
@@ -70,7 +65,7 @@ def test_root_gets_none_and_is_told_so_when_it_asks_for_more(workflow):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_required_isolation_that_is_not_there_is_refused_before_anything_runs(workflow):
-    path = write(workflow, "{id: a, tasks: [{id: t, type: core/shell.run, inputs: {script: touch ran}}]}")
+    path = saved(workflow, "{id: a, tasks: [{id: t, type: core/shell.run, inputs: {script: touch ran}}]}")
     error = workflow.fails("run", path, "--require-isolation", code=9)
     assert "isolation is required, but not to be had: root can undo it" == error
     assert not (workflow.user / "ran").exists()
@@ -78,10 +73,10 @@ def test_required_isolation_that_is_not_there_is_refused_before_anything_runs(wo
 
 
 def test_required_isolation_refuses_a_task_without_it(hidden):
-    path = write(hidden, "{id: a, tasks: [{id: t, isolation: none, type: core/shell.run, inputs: {script: ':'}}]}")
+    path = saved(hidden, "{id: a, tasks: [{id: t, isolation: none, type: core/shell.run, inputs: {script: ':'}}]}")
     error = hidden.fails("run", path, "--require-isolation", code=9)
     assert "isolation is required, but 'isolation: none' is written" == error
-    assert 0 == hidden("run", write(hidden, "{id: a, tasks: [{id: t, type: core/shell.run, inputs: {script: ':'}}]}"),
+    assert 0 == hidden("run", saved(hidden, "{id: a, tasks: [{id: t, type: core/shell.run, inputs: {script: ':'}}]}"),
                        "--require-isolation").returncode  # fmt: skip
 
 
@@ -304,20 +299,19 @@ def test_a_value_that_is_too_large_for_a_variable_is_explained(hidden):
 
 def test_when_the_engine_is_killed_everything_of_the_task_goes_too(hidden):
     """Whoever forks twice and changes its session included: the namespace ends with bubblewrap."""
-    mark = f"{os.getpid()}.8765"
-    script = f"setsid setsid sh -c '(exec sleep {mark})' & touch started; sleep {mark}"
+    sleep = f"sleep {os.getpid()}.8765"
     path = hidden.user / "flow.yaml"
-    path.write_text(json.dumps({"id": "a", "tasks": [task(script)]}))
-    engine = subprocess.Popen(
-        [*hidden.prefix, hidden.executable, "run", path], env=hidden.environment(hidden.changes), cwd=hidden.user,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert within(30, (hidden.user / "started").exists)
-    engine.kill()
-    engine.wait()
-    assert within(
-        20, lambda: subprocess.run(["pgrep", "-f", f"sleep {mark}"], check=False, capture_output=True).returncode
-    )
+    path.write_text(json.dumps({"id": "a", "tasks": [task(f"setsid setsid sh -c '(exec {sleep})' & {sleep}")]}))
+
+    def sleeping():
+        return subprocess.run(["pgrep", "-xf", sleep], check=False, capture_output=True).stdout.split()
+
+    with running(hidden) as start:
+        engine = start("run", path)
+        wait_for(lambda: 2 == len(sleeping()), lambda: f"not both have started: {sleeping()}")
+        engine.kill()
+        engine.wait()
+        wait_for(lambda: not sleeping(), lambda: f"orphans: {sleeping()}", seconds=20)
 
 
 @pytest.mark.parametrize("level", ["none", "hidden"])
@@ -380,7 +374,7 @@ def test_actions_of_the_engine_read_nothing_that_was_moved(movable, how, level):
 
 
 def test_a_sub_workflow_remembers_what_its_caller_did(movable):
-    sub = write(movable, "{id: sub, tasks: [{id: t, type: core/shell.run, inputs: {script: cat ~/srv2/ak/secret.key}}]}",
+    sub = saved(movable, "{id: sub, tasks: [{id: t, type: core/shell.run, inputs: {script: cat ~/srv2/ak/secret.key}}]}",
                 "sub.yaml")  # fmt: skip
     call = {"id": "look", "type": "core/workflow.run", "isolation": "none", "inputs": {"file": str(sub)}}
     events = attack(movable, "mv ~/srv ~/srv2", call, code=1)
@@ -398,12 +392,3 @@ def test_a_bundle_of_certificates_is_no_way_to_look_at_a_key(movable):
 def test_what_is_moved_back_is_hidden_again(movable):
     events = attack(movable, "mv ~/srv ~/srv2; mv ~/srv2 ~/srv", task("ls ~/srv/ak; echo done"))
     assert ["done"] == printed(events)
-
-
-def within(seconds, condition):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True

@@ -3,25 +3,23 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from e2e.runs import processes_of, rows, running, shell, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can isolate")
 
 SOAK = os.environ.get("AUTOKESTRA_SOAK") == "1"
 SIZE = 1_000_000_000 if SOAK else 20_000_000  # bytes without a line end
 LINES = 2_000_000 if SOAK else 100_000
-
-
-def shell(task: str, script: str, **more: object) -> dict[str, object]:
-    return {"id": task, "type": "core/shell.run", "inputs": {"script": script}, **more}
 
 
 def run(
@@ -44,60 +42,18 @@ def log(workflow, task: str, stream: str = "stdout", *, of: str = "latest") -> l
     return [line["message"] for line in lines if line["stream"] == stream]
 
 
-def rows(workflow, sql: str) -> list[tuple[object, ...]]:
-    database = sqlite3.connect(workflow.home / "state.db", timeout=30)
-    try:
-        return database.execute(sql).fetchall()
-    finally:
-        database.close()
-
-
-def processes_of(workflow) -> list[int]:
-    """What has the user's home in its environment: programs of tasks, and bubblewrap's own have none."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"HOME={workflow.user}\0".encode() in (path / "environ").read_bytes():
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return found
-
-
-def wait_for(what, why: str, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, why
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def enclosed(hidden) -> Iterator:
     """The command where `hidden` works; in the end nothing of its tasks is left."""
     yield hidden
-    wait_for(lambda: not processes_of(hidden), f"orphans: {processes_of(hidden)}")
+    wait_for(lambda: not processes_of(hidden), lambda: f"orphans: {processes_of(hidden)}")
 
 
 @pytest.fixture
 def started(enclosed) -> Iterator:
-    """Start the command and go on; what still runs in the end is killed."""
-    running = []
-
-    def begin(*args: str | Path) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [*enclosed.prefix, enclosed.executable, *args],
-            env=enclosed.environment(enclosed.changes),
-            cwd=enclosed.user,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        running.append(process)
-        return process
-
-    yield begin
-    for process in running:
-        with process:
-            process.kill()
+    """Start the command and go on, deaf to what it says; what still runs in the end is killed."""
+    with running(enclosed) as begin:
+        yield partial(begin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 BAD_MANNERS = {
@@ -235,7 +191,7 @@ def test_a_list_that_is_interrupted_leaves_nothing(enclosed, started, signals: t
     for number in signals:
         engine.send_signal(number)
     engine.wait(30)
-    wait_for(lambda: not processes_of(enclosed), "orphans")
+    wait_for(lambda: not processes_of(enclosed), lambda: f"orphans: {processes_of(enclosed)}")
 
 
 def test_doctor_says_what_holds(enclosed, workflow) -> None:

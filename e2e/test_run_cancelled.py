@@ -1,74 +1,14 @@
 """`workflow execution cancel`: from another terminal, of what has ended, and of what nobody runs any more."""
 
-import json
 import signal
 import sqlite3
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from textwrap import dedent
 
-import pytest
-
-SECONDS = 60
-
-
-def saved(workflow, text: str, name: str = "flow.yaml") -> Path:
-    path = workflow.user / name
-    path.write_text(dedent(text), encoding="utf-8")
-    return path
-
-
-def wait_for(what: Callable[[], object], why: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < deadline, why
-        time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def pids(workflow, count: int) -> list[int]:
-    file = workflow.user / "pids"
-    wait_for(lambda: file.exists() and file.read_text().count("\n") >= count, "the tasks did not start")
-    return [int(line) for line in file.read_text().split()]
-
-
-def last(workflow) -> dict[str, object]:
-    return json.loads(workflow.ok("execution", "show", "latest", "--json"))
-
-
-@pytest.fixture
-def start(workflow) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    running = []
-
-    def begin(*arguments: str | Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [workflow.executable, *arguments],
-            env=workflow.environment(),
-            cwd=workflow.user,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield begin
-    for process in running:
-        with process:
-            process.kill()
-
+from e2e.runs import SECONDS, is_alive, last, pids, saved, wait_for
 
 SLEEPER = """\
     id: sleeper
+    isolation: none  # under it process ids would not be those of this machine
     tasks:
       - id: sleep
         type: core/shell.run

@@ -1,65 +1,14 @@
 """What decides about tasks besides their needs: conditions, lists, failures of others, other executions, and people."""
 
-import json
 import signal
 import sqlite3
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from textwrap import dedent
 
-import pytest
-
-SECONDS = 60
-
-
-def saved(workflow, text: str, name: str = "flow.yaml") -> Path:
-    path = workflow.user / name
-    path.write_text(dedent(text), encoding="utf-8")
-    return path
-
-
-def wait_for(what: Callable[[], object], why: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < deadline, why
-        time.sleep(0.01)
-
-
-def last(workflow) -> dict[str, object]:
-    return json.loads(workflow.ok("execution", "show", "latest", "--json"))
+from e2e.runs import SECONDS, diary, last, saved, wait_for
 
 
 def ends(workflow) -> dict[str, tuple[str, str | None]]:
     return {task["id"]: (task["state"], task["reason"]) for task in last(workflow)["tasks"]}
-
-
-def diary(workflow) -> list[str]:
-    file = workflow.user / "diary"
-    return file.read_text().splitlines() if file.exists() else []
-
-
-@pytest.fixture
-def start(workflow) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    running = []
-
-    def begin(*arguments: str | Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [workflow.executable, *arguments],
-            env=workflow.environment(),
-            cwd=workflow.user,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield begin
-    for process in running:
-        with process:
-            process.kill()
 
 
 # --- when ---------------------------------------------------------------------------------------------------------

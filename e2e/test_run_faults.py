@@ -13,86 +13,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from textwrap import dedent
+from collections.abc import Iterator
 
 import pytest
 
+from e2e.runs import last, processes_of, rows, saved, shell, wait_for
+
 SECONDS = 120
 SOAK = os.environ.get("AUTOKESTRA_SOAK") == "1"
-
-
-def saved(workflow, text: str, name: str = "flow.yaml") -> Path:
-    path = workflow.user / name
-    path.write_text(dedent(text), encoding="utf-8")
-    return path
-
-
-def wait_for(what: Callable[[], object], why: str, seconds: float = SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, why
-        time.sleep(0.01)
-
-
-def processes_with(mark: str) -> list[int]:
-    """Return the processes whose environment holds `mark`; what a test started carries one of its own."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (path / "environ").read_bytes() and b"Z" not in state_of(path):
-                found.append(int(path.name))
-        except (OSError, IndexError):
-            continue
-    return found
-
-
-def state_of(path: Path) -> bytes:
-    return (path / "stat").read_bytes().rpartition(b")")[2].split()[0]
-
-
-def last(workflow) -> dict[str, object]:
-    return json.loads(workflow.ok("execution", "show", "latest", "--json"))
-
-
-def rows(workflow, sql: str) -> list[tuple[object, ...]]:
-    db = sqlite3.connect(workflow.home / "state.db", timeout=30)
-    try:
-        return db.execute(sql).fetchall()
-    finally:
-        db.close()
-
-
-@pytest.fixture
-def start(workflow) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    running = []
-
-    def begin(*arguments: str | Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [workflow.executable, *arguments],
-            env=workflow.environment(),
-            cwd=workflow.user,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield begin
-    for process in running:
-        with process:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
 
 
 @pytest.fixture
 def nothing_is_left(workflow) -> Iterator[None]:
     """When the test is over, no process of its tasks is there any more."""
     yield
-    mark = f"HOME={workflow.user}\0"
-    wait_for(lambda: not processes_with(mark), f"orphans: {processes_with(mark)}", seconds=15)
+    wait_for(lambda: not processes_of(workflow), lambda: f"orphans: {processes_of(workflow)}", seconds=15)
 
 
 # --- kill -9 of the engine, at any moment ---------------------------------------------------------------------------
@@ -164,10 +99,6 @@ def test_a_line_that_is_a_second_old_survives_kill_9(workflow, start) -> None:
         for (message,) in rows(workflow, "SELECT message FROM log_line WHERE stream = 'stdout' ORDER BY sequence")
     ]
     assert [f"line {number}" for number in range(1, sure + 1)] == lines[:sure]
-
-
-def shell(name: str, script: str, **more: object) -> dict[str, object]:
-    return {"id": name, "type": "core/shell.run", "inputs": {"script": script}, **more}
 
 
 # --- the others -----------------------------------------------------------------------------------------------------

@@ -1,73 +1,10 @@
 """What is left when a run is interrupted, terminated or killed, and how `execution resume` goes on from there."""
 
-import json
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
-SECONDS = 60
-
-
-def saved(workflow, text: str, name: str = "flow.yaml") -> Path:
-    path = workflow.user / name
-    path.write_text(dedent(text), encoding="utf-8")
-    return path
-
-
-def wait_for(what: Callable[[], object], why: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < deadline, why
-        time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def pids(workflow, count: int) -> list[int]:
-    """Wait until `count` processes have written their number to the file `pids`, and return them."""
-    file = workflow.user / "pids"
-    wait_for(lambda: file.exists() and file.read_text().count("\n") >= count, "the tasks did not start")
-    return [int(line) for line in file.read_text().split()]
-
-
-def last(workflow) -> dict[str, object]:
-    return json.loads(workflow.ok("execution", "show", "latest", "--json"))
-
-
-@pytest.fixture
-def start(workflow) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start the command and leave it running: `start("run", file)`."""
-    running = []
-
-    def begin(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [workflow.executable, *arguments],
-            env=workflow.environment(env),
-            cwd=workflow.user,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield begin
-    for process in running:
-        with process:
-            process.kill()
-
+from e2e.runs import SECONDS, is_alive, last, pids, saved, wait_for
 
 # One process in the task's own session, one that left it, and a task that waits for its turn.
 SLEEPERS = """\

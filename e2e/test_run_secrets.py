@@ -2,25 +2,18 @@
 
 import base64
 import json
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 from autokestra_secrets import SecretMasker
+from e2e.runs import saved
 
 TOKEN = "tok-4f9c2e7a81d35b60"
-
-
-def saved(workflow, text: str, name: str = "flow.yaml") -> Path:
-    path = workflow.user / name
-    path.write_text(dedent(text), encoding="utf-8")
-    return path
 
 
 def shown(workflow, *arguments: str):
@@ -200,7 +193,7 @@ SCOPED = """\
 """
 
 
-def test_two_workflows_at_the_same_time_see_their_own_secrets_only(workflow) -> None:
+def test_two_workflows_at_the_same_time_see_their_own_secrets_only(workflow, start) -> None:
     """Each has a secret in the store and one in the environment, which both engines share."""
     values = {name: f"value-of-{name}-7d1f" for name in ("RED_STORED", "RED_VARIABLE", "BLUE_STORED", "BLUE_VARIABLE")}
     stored = {name: value for name, value in values.items() if name.endswith("STORED")}
@@ -214,11 +207,10 @@ def test_two_workflows_at_the_same_time_see_their_own_secrets_only(workflow) -> 
     runs = []
     for me, other in (("RED", "BLUE"), ("BLUE", "RED")):
         file = saved(workflow, SCOPED.format(me=me, other=other), f"{me}.yaml")
-        environ = workflow.environment(variables)
-        runs.append(subprocess.Popen([workflow.executable, "run", file], env=environ, stdout=subprocess.PIPE))
+        runs.append(start("run", file, env=variables))
     for run in runs:
-        output, _ = run.communicate(timeout=120)
-        assert run.returncode == 0, output.decode()
+        output, errors = run.communicate(timeout=120)
+        assert run.returncode == 0, output + errors
 
     for me in ("RED", "BLUE"):
         raw = (workflow.user / f"{me}.shell").read_bytes().split(b"\0")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = 60
+from e2e.runs import SECONDS, wait_for
 
 STEPS = """\
 id: steps
@@ -27,38 +27,14 @@ def shared(workflow, postgres_url, user: Path):
 
 
 @pytest.fixture
-def start(workflow, postgres_url, user: Path):
-    """Start a command without waiting for it: `start("run", "steps.yaml")`; it is killed at the end."""
-    processes = []
-
-    def started(*args: str, before: tuple[str, ...] = (), url: str = postgres_url) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*before, str(workflow.executable), *args],
-            env=workflow.environment({"AUTOKESTRA_STATE": url}),
-            cwd=user,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield started
-    for process in processes:
-        process.kill()
-        process.communicate()
+def start(start, postgres_url):
+    """Start a command with the same state without waiting for it: `start("run", "steps.yaml")`."""
+    return lambda *args, url=postgres_url, **options: start(*args, env={"AUTOKESTRA_STATE": url}, **options)
 
 
 def effects(user: Path) -> list[str]:
     file = user / "effects"
     return file.read_text().split() if file.exists() else []
-
-
-def wait_until(what, why: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < deadline, why
-        time.sleep(0.05)
 
 
 def only_execution(shared) -> dict:
@@ -85,7 +61,7 @@ def test_an_execution_is_kept_there_and_nowhere_else(shared, user: Path, home: P
 
 def test_a_log_is_followed_while_it_is_written_by_another_process(shared, start, user: Path) -> None:
     run = start("run", "steps.yaml", "--quiet")
-    wait_until(lambda: "begun" in effects(user), "the workflow did not begin")
+    wait_for(lambda: "begun" in effects(user), "the workflow did not begin")
     follower = start("execution", "logs", "latest", "--follow")
     assert ["[first] one\n", "[wait] two\n"] == [follower.stdout.readline() for _ in range(2)]
     assert follower.poll() is None
@@ -102,7 +78,7 @@ def test_a_log_is_followed_while_it_is_written_by_another_process(shared, start,
 
 def test_of_two_that_take_over_from_a_dead_coordinator_one_wins(shared, start, user: Path) -> None:
     run = start("run", "steps.yaml")
-    wait_until(lambda: "begun" in effects(user), "the workflow did not begin")
+    wait_for(lambda: "begun" in effects(user), "the workflow did not begin")
     busy = shared("execution", "resume", "latest")
     assert 11 == busy.returncode
     assert "is coordinated by another process" in busy.stderr
@@ -113,7 +89,7 @@ def test_of_two_that_take_over_from_a_dead_coordinator_one_wins(shared, start, u
     assert "nobody is at work on execution" in stopped.stderr
     assert "its process is gone" in shared("execution", "list").stdout
     both = [start("execution", "resume", "latest", "--quiet") for _ in range(2)]
-    wait_until(lambda: any(each.poll() is not None for each in both), "neither gave way")
+    wait_for(lambda: any(each.poll() is not None for each in both), "neither gave way")
     (user / "go").touch()
     assert [0, 11] == sorted(each.wait(SECONDS) for each in both)
     assert ["first", "begun", "begun", "last"] == effects(user)
@@ -126,7 +102,7 @@ def test_another_machine_takes_over_when_the_lease_is_over_and_not_before(shared
     if subprocess.run([*elsewhere, "true"], capture_output=True, check=False).returncode:
         pytest.skip("a host name of our own is not allowed")
     run = start("run", "steps.yaml", before=elsewhere)
-    wait_until(lambda: "begun" in effects(user), "the workflow did not begin")
+    wait_for(lambda: "begun" in effects(user), "the workflow did not begin")
     run.send_signal(signal.SIGKILL)
     run.wait()
     refused = shared("execution", "resume", "latest")
@@ -143,7 +119,7 @@ def test_another_machine_takes_over_when_the_lease_is_over_and_not_before(shared
 
 def test_a_cancel_from_another_process_stops_it(shared, start, user: Path) -> None:
     run = start("run", "steps.yaml")
-    wait_until(lambda: "begun" in effects(user), "the workflow did not begin")
+    wait_for(lambda: "begun" in effects(user), "the workflow did not begin")
     assert 0 == shared("execution", "cancel", "latest").returncode
     assert 10 == run.wait(SECONDS)
     assert ["first", "begun"] == effects(user)
@@ -164,7 +140,7 @@ def test_a_server_that_is_killed_and_comes_back_interrupts_nothing(workflow, sta
         for _ in range(2):
             before = len(effects(user))
             goal = min(before + 3, 12)
-            wait_until(lambda goal=goal: len(effects(user)) >= goal, "the workflow does not go on")
+            wait_for(lambda goal=goal: len(effects(user)) >= goal, "the workflow does not go on")
             server.kill()
             time.sleep(0.5)
             server.start()

@@ -5,15 +5,10 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
-
-def saved(workflow, text: str, name: str = "flow.yaml") -> Path:
-    path = workflow.user / name
-    path.write_text(dedent(text), encoding="utf-8")
-    return path
+from e2e.runs import saved
 
 
 def is_recent(text: str) -> bool:

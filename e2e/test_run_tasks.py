@@ -3,28 +3,13 @@
 import json
 import os
 import time
-from pathlib import Path
-from textwrap import dedent
 
-
-def saved(workflow, text: str, name: str = "flow.yaml") -> Path:
-    path = workflow.user / name
-    path.write_text(dedent(text), encoding="utf-8")
-    return path
+from e2e.runs import is_alive, saved
 
 
 def states(workflow) -> dict[str, str]:
     row = json.loads(workflow.ok("execution", "show", "latest", "--json"))
     return {task["id"]: task["state"] for task in row["tasks"]}
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 # --- at the same time, and one after the other --------------------------------------------------------------------

@@ -5,9 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from e2e.runs import is_alive, wait_for
 
 CANARY = "canary-7f1c-2be"
 
@@ -24,14 +27,20 @@ def run(stored, *args, code=0, **options):
     return done.stdout, done.stderr
 
 
+@contextmanager
 def start(stored, *args):
-    return subprocess.Popen(
+    """Start it for the length of a block; what still runs then is killed, also when a test fails."""
+    with subprocess.Popen(
         [stored.executable, "secrets", "exec", *args],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=stored.environment(),
-    )
+    ) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 # --- what the program gets ----------------------------------------------------------------------------------------
@@ -276,10 +285,14 @@ def test_signals_reach_the_program(stored, number: signal.Signals) -> None:
         assert 5 == child.wait(timeout=20)
 
 
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_a_stopped_program_is_ended_too(stored) -> None:
     with start(stored, "--", "sh", "-c", "echo $$; kill -STOP $$; echo went on") as child:
-        child.stdout.readline()
-        time.sleep(0.2)
+        pid = int(child.stdout.readline())
+        wait_for(lambda: "T" == state(pid), "it did not stop")
         child.send_signal(signal.SIGTERM)
         assert child.wait(timeout=20) in {0, 128 + signal.SIGTERM}
 
@@ -289,17 +302,7 @@ def test_the_program_does_not_outlive_us(stored) -> None:
         pid = int(child.stdout.readline())
         child.kill()
         child.wait()
-        deadline = time.monotonic() + 10
-        while running(pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        wait_for(lambda: not is_alive(pid), "it goes on", seconds=10)
 
 
 def test_what_nohup_ignores_stays_ignored(stored) -> None:

@@ -2,19 +2,12 @@
 
 import json
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from e2e.runs import SECONDS, diary, shell, wait_for
 
-SECONDS = 30
 CANARY = "canary-0c6e1d9b74"
-
-
-def shell(task: str, script: str, **more: object) -> dict[str, object]:
-    return {"id": task, "type": "core/shell.run", "inputs": {"script": script}, **more}
 
 
 def calls(task: str, file: str = "sub.yaml", *, given: dict[str, object] | None = None, **more: object):
@@ -42,40 +35,6 @@ def executions(workflow) -> list[tuple[str, str, str | None]]:
 def shown(workflow, id_: str = "latest") -> dict[str, object]:
     found: dict[str, object] = json.loads(workflow.ok("execution", "show", id_, "--json"))
     return found
-
-
-def diary(workflow) -> list[str]:
-    path: Path = workflow.user / "diary"
-    return path.read_text().split() if path.exists() else []
-
-
-def wait_for(condition, message: str) -> None:
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end, message
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def start(workflow) -> Iterator:
-    running = []
-
-    def begin(*args: str | Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [workflow.executable, *args],
-            env=workflow.environment(),
-            cwd=workflow.user,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        running.append(process)
-        return process
-
-    yield begin
-    for process in running:
-        with process:
-            process.kill()
 
 
 # --- one for each item, and after a failure ---------------------------------------------------------------------------
@@ -143,7 +102,7 @@ def test_a_cancel_from_another_terminal_reaches_its_child_within_a_second(workfl
     proc = Path("/proc", pid.read_text().strip())
     flow = json.loads(workflow.ok("execution", "list", "--json"))[-1]["id"]
     begun = time.monotonic()
-    cancel = subprocess.Popen([workflow.executable, "execution", "cancel", flow], env=workflow.environment())
+    cancel = start("execution", "cancel", flow)
     wait_for(lambda: not proc.exists(), "the child goes on")
     assert time.monotonic() - begun < 2.0  # a second, and the start of the command
     assert 0 == cancel.wait(SECONDS)

@@ -77,13 +77,15 @@ class ClusterWorker:
         self, command: Sequence[str], *options: str, pool: str, env: Mapping[str, str], directory: Path, name: str
     ) -> None:
         self._log = directory / f"{name}.log"
+        temporary = directory / f"{name}.temporary"  # what a worker that is killed leaves, goes with the directory
+        temporary.mkdir(exist_ok=True)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "worker", "--pool", pool, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=dict(env),
+                env={"TMPDIR": str(temporary), **env},
                 cwd=directory,
                 preexec_fn=end_with_parent,  # noqa: PLW1509
                 start_new_session=True,

