@@ -210,6 +210,7 @@ def test_the_database_is_killed_and_comes_back(workflow, tmp_path: Path) -> None
 
 def test_a_worker_that_was_stopped_for_too_long_ends_its_child(run) -> None:
     coordinator = run.begin(twelve(pause="3", retries=1))
+    wait_until(lambda: len(run.children()) == 2, run.log)  # one that sleeps between two attempts loses none
     sleeping = run.workers[0].child
     os.kill(sleeping, signal.SIGSTOP)
     try:
