@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -422,6 +423,26 @@ def test_what_is_committed_survives_a_kill(tmp_path):
     assert -9 == done.returncode
     with ExecutionStore.open(path) as store:
         assert 1 == len(store.executions())
+
+
+MAKE_STATES = """
+import sys, time
+from pathlib import Path
+from autokestra.executions.store import ExecutionStore
+directory, start, databases = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+for number in range(databases):
+    time.sleep(max(0, start + number * 0.05 - time.time()))
+    ExecutionStore.open(directory / f"{number}.db").close()
+"""
+
+
+def test_first_runs_at_once_make_each_database_together(tmp_path):
+    """None takes a half-made database for another program's, and none is told that it is locked."""
+    command = [sys.executable, "-c", MAKE_STATES, tmp_path, str(time.time() + 1.5), "60"]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert [""] * 4 == errors
+    assert 60 == len(list(tmp_path.glob("*.db")))
 
 
 class TestBrokenFiles:

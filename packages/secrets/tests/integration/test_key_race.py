@@ -30,6 +30,18 @@ with SecretStore.open() as store:
         store.set(f"N{number}-{turn}", f"value {number} {turn}")
 """
 
+MAKE_STORES = """
+import sys, time
+from autokestra_secrets.backends.sqlite import SQLiteBackend
+directory, start, stores = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+for number in range(stores):
+    time.sleep(max(0, start + number * 0.05 - time.time()))
+    backend = SQLiteBackend(f"{directory}/{number}.db", home=directory)
+    with backend.transaction():
+        pass
+    backend.close()
+"""
+
 
 def run_at_once(code, arguments, **options):
     """Run `code` once for each list of arguments, all at the same time; return what each printed."""
@@ -62,3 +74,10 @@ def test_eight_first_runs_at_once_lose_nothing(home, environ):
     expected = {f"N{n}-{turn}": SecretValue(f"value {n} {turn}") for n in range(8) for turn in range(5)}
     with SecretStore.open(environ=environ) as store:
         assert expected == store.get_many(store.names())
+
+
+def test_four_processes_make_each_of_a_hundred_stores_together(tmp_path):
+    """SQLite itself does not wait when two connections turn a new file into one with a write-ahead log."""
+    start = time.time() + 2
+    run_at_once(MAKE_STORES, [(tmp_path, start, 100)] * 4)
+    assert 100 == len(list(tmp_path.glob("*.db")))

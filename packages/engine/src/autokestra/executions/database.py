@@ -3,6 +3,7 @@
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
             _refuse_others(connection, path)
             # Before the first page is written: afterwards it takes a VACUUM. `housekeeping` gives free pages back.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
+            _enter_wal_mode(connection)
             connection.execute("PRAGMA secure_delete = ON")  # what is removed or replaced is zeroed, not only forgotten
             # FULL: what was acknowledged survives a power cut, not only a kill. `sqlite` says which commits may do
             # with less.
@@ -102,8 +103,10 @@ def _make_file(path: Path) -> None:
 
 def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
     """Look before anything is written: another program's database keeps every byte, its journal mode included."""
+    connection.execute("BEGIN")  # one view of all three: another process may be creating the tables this very moment
     found, application = _version(connection), connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    connection.execute("COMMIT")
     if application != APPLICATION_ID and (application or found or tables):
         raise StateFormatError(f"{path} is a database of another program", hint="name another with: --state FILE")
     if found > len(_migrations()):
@@ -111,6 +114,20 @@ def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} has format {found}, this version knows up to {len(_migrations())}",
             hint="upgrade with: pipx upgrade autokestra",
         )
+
+
+def _enter_wal_mode(connection: sqlite3.Connection) -> None:
+    """Try until it is done: SQLite does not wait for a process that does the same in a file that both have made."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _migrations() -> list[Path]:

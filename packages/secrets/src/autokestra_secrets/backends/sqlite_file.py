@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from autokestra_secrets.backends.sqlite_errors import explain, refused
-from autokestra_secrets.backends.sqlite_lock import take_write_lock
+from autokestra_secrets.backends.sqlite_lock import enter_wal_mode, take_write_lock
 from autokestra_secrets.backends.sqlite_schema import APPLICATION_ID, MIGRATIONS, SCHEMA, check_schema
 from autokestra_secrets.errors import (
     PermissionRefusedError,
@@ -27,7 +27,6 @@ from autokestra_secrets.home import FILE_MODE, make_home, shell_word
 BUSY_TIMEOUT: Final = 10.0  # seconds to wait for another writer
 
 _WRITER_PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged write survives a power cut
     "PRAGMA secure_delete = ON",  # the default depends on how SQLite was built
 )
@@ -226,7 +225,9 @@ class SQLiteFile:
         if self._ready_to_write:
             return
         self._create()
-        self.connect()
+        connection = self.connect()
+        assert connection is not None, "it has just been created"
+        enter_wal_mode(connection, path=self.path, timeout=self.timeout)
         for pragma in _WRITER_PRAGMAS:
             self.execute(pragma)
         self._ready_to_write = True
