@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from e2e.runs import running
 
 COMMAND = Path(sys.executable).with_name("workflow")
+EXAMPLES = Path(__file__).parents[1] / "examples"
 NOBODY = 40_000 + os.getpid() % 20_000  # a user of whom nothing else runs
 
 # Becomes somebody else than root, and, since an interpreter in root's own home would be out of reach, shows the
@@ -188,6 +191,24 @@ def hidden(unprivileged: Workflow) -> Workflow:
     if checks["isolation"]["status"] == "warn":
         pytest.skip(checks["isolation"]["message"])
     return unprivileged
+
+
+@pytest.fixture(scope="session")
+def plugin_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has this one's packages and that of examples/plugin-python, as pip installs it."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "ours.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    source = shutil.copytree(EXAMPLES / "plugin-python", folder / "source")  # building leaves files behind
+    programs = folder / "bin"
+    options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
+    pip = (sys.executable, "-m", "pip", "--python", programs / "python")
+    subprocess.run([*pip, "install", *options, source], check=True)
+    command = programs / "workflow"
+    command.write_text(f"#!{programs}/python\nimport sys\nfrom autokestra.cli.main import main\nsys.exit(main())\n")
+    command.chmod(0o755)
+    return programs
 
 
 class Terminal(pexpect.spawn):  # type: ignore[misc]  # generic in its stubs only
