@@ -99,7 +99,7 @@ class Workflow:
         """
         given = input.encode(errors="surrogateescape") if isinstance(input, str) else input
         done = subprocess.run(
-            [*self.prefix, *command(*args, powerless=powerless)],
+            [*self.prefix, *command(*args, powerless=powerless, executable=self.executable)],
             input=given or b"",
             env=self.environment({**self.changes, **(env or {})}),
             cwd=cwd or self.user,
@@ -130,9 +130,9 @@ class Workflow:
         return done.stdout
 
 
-def command(*args: str | Path, powerless: bool = False) -> list[str]:
+def command(*args: str | Path, powerless: bool = False, executable: Path = COMMAND) -> list[str]:
     """Return the argv of the command; with `powerless` and as root, behind something that drops root's powers."""
-    argv = [str(COMMAND), *map(str, args)]
+    argv = [str(executable), *map(str, args)]
     if powerless and os.geteuid() == 0:
         if sys.platform != "linux":
             pytest.skip("root ignores file modes, and only Linux lets it give that up")
@@ -191,6 +191,16 @@ def hidden(unprivileged: Workflow) -> Workflow:
     if checks["isolation"]["status"] == "warn":
         pytest.skip(checks["isolation"]["message"])
     return unprivileged
+
+
+@pytest.fixture
+def example(user: Path) -> Callable[[str], Path]:
+    """Copy an example into the user's directory, and return its folder: `example("retry")`."""
+
+    def copied(name: str) -> Path:
+        return shutil.copytree(EXAMPLES / name, user / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,17 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from e2e.runs import served
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(page.parent for page in ROOT.glob("examples/*/README.md"))
@@ -386,30 +390,89 @@ def test_a_workflow_that_misuses_its_secrets_gives_none_away(scene: Scene, home:
 # --- the examples -------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def penguins(folder: Path, values: dict[str, str]) -> Iterator[list[str]]:
-    """The server that penguins.yaml asks, which wants the planted token."""
-    with subprocess.Popen(
-        [sys.executable, folder / "server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        server.stdin.write(values["API_TOKEN"])
-        server.stdin.close()
-        yield ["-i", f"api={server.stdout.readline().strip()}"]
-        server.terminate()
+Needs = Callable[[Path, dict[str, str]], AbstractContextManager[list[str]]]
+
+
+def listening(program: str, token: str, name: str, *arguments: str) -> Needs:
+    """The server of an example, which wants the planted `token`; its address is the input `name`."""
+
+    @contextmanager
+    def needs(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+        with served(file.parent / program, *arguments, token=values[token]) as address:
+            yield ["-i", f"{name}={address}"]
+
+    return needs
 
 
 @contextmanager
-def nothing(folder: Path, values: dict[str, str]) -> Iterator[list[str]]:
+def archive(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+    """The database that is archived, and for the way back an archive of it."""
+    code = "import os, sample, archive; from pathlib import Path as P; archive.create(P('shop.db'), P('.'), os.environ['P'])"
+    environ = {"PATH": os.environ["PATH"], "P": values["BACKUP_PASSPHRASE"], "PYTHONPATH": str(file.parent)}
+    if not (file.parent / "shop.db").exists():
+        subprocess.run([sys.executable, "-c", code], cwd=file.parent, env=environ, check=True)
+    [made] = file.parent.glob("*.enc")
+    if file.name == "backup.yaml":
+        made.unlink()
+        made.with_name(made.name + ".mac").unlink()
+        yield []
+        (file.parent / "shop.db").unlink()
+    else:
+        yield ["-i", f"archive={made.name}"]
+
+
+@contextmanager
+def orders(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+    """A database whose name is the planted secret."""
+    name = values["DATABASE_URL"].replace("/", "-") + ".db"
+    values["DATABASE_URL"] = f"sqlite:///{name}"
+    if file.name == "report.yaml":
+        with closing(sqlite3.connect(file.parent / name)) as database, database:
+            database.execute("CREATE TABLE orders (day, product, cents)")
+            database.execute("INSERT INTO orders VALUES ('2026-10-01', 'tea', 450)")
+        yield ["-i", "from=2026-10-01", "-i", "until=2026-10-02"]
+    else:
+        yield []
+
+
+@contextmanager
+def signing(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+    """A signing key in the place of the planted text, which is none."""
+    key = Ed25519PrivateKey.generate()
+    values["SIGNING_KEY"] = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    yield []
+
+
+@contextmanager
+def plugins(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+    """The folder of the plugin."""
+    yield ["--plugins", str(file.parent / "plugins")]
+
+
+@contextmanager
+def nothing(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
     """An example that runs as it is."""
     yield []
 
 
-NEEDS = {"penguins": penguins}
+NEEDS: dict[str, Needs] = {
+    "ci": signing,
+    "database-backup": archive,
+    "penguins": listening("server.py", "API_TOKEN", "api"),
+    "plugin-python": listening("receiver.py", "WEBHOOK_KEY", "url"),
+    "plugin-shell": plugins,
+    "retry": listening("flaky.py", "RATES_TOKEN", "api", "--failures", "1"),
+    "sql-report": orders,
+}
 
 
 @pytest.mark.parametrize("source", ["store", "environment"])
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
-def test_an_example_gives_no_secret_away(scene: Scene, home: Path, tmp_path: Path, folder: Path, source: str) -> None:
+def test_an_example_gives_no_secret_away(
+    scene: Scene, home: Path, tmp_path: Path, folder: Path, source: str, request: pytest.FixtureRequest
+) -> None:
+    if folder.name == "plugin-python":
+        scene.workflow.executable = request.getfixturevalue("plugin_environment") / "workflow"
     copy = tmp_path / "example"
     shutil.copytree(folder, copy)
     for file in sorted(copy.glob("*.yaml")):
@@ -417,7 +480,7 @@ def test_an_example_gives_no_secret_away(scene: Scene, home: Path, tmp_path: Pat
         values = {name: f"cn/{secrets.token_urlsafe(18)}+=" for name in document.get("secrets", [])}
         asked_for = {name for task in document["tasks"] for name in task.get("env", {})}
         # A first run, which fails for want of its secrets, makes the database that is then held open.
-        with NEEDS.get(folder.name, nothing)(copy, values) as arguments:
+        with NEEDS.get(folder.name, nothing)(file, values) as arguments:
             scene.run("first", "run", file, *arguments)
             if source == "store":
                 for name, value in values.items():
