@@ -92,7 +92,9 @@ def prune(folder: Path, name: str, keep: int) -> list[Path]:
 def count_rows(database: Path) -> dict[str, int]:
     """Return how many rows each table has."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+        tables = [
+            row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        ]
         quoted = {table: '"' + table.replace('"', '""') + '"' for table in tables}
         return {table: connection.execute(f"SELECT count(*) FROM {quoted[table]}").fetchone()[0] for table in tables}
 

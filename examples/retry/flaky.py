@@ -31,14 +31,16 @@ class Handler(BaseHTTPRequestHandler):
         since = 0.0 if Handler.last is None else now - Handler.last
         Handler.last = now
         if not hmac.compare_digest(self.headers.get("Authorization", "").encode("latin-1"), self.authorization):
-            status, answer = 401, {"error": "a valid token is needed"}
+            self._answer(401, {"error": "a valid token is needed"}, since)
         elif Handler.failures > 0:
             Handler.failures -= 1
-            status, answer = 503, {"error": "come back later"}
+            self._answer(503, {"error": "come back later"}, since)
         else:
-            status, answer = 200, RATES
+            self._answer(200, RATES, since)
+
+    def _answer(self, status: int, value: object, since: float) -> None:
         print(f"{self.path} {status} after {since:.1f} s", file=sys.stderr, flush=True)
-        body = json.dumps(answer).encode()
+        body = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
