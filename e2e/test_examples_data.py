@@ -7,7 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from e2e.runs import SECRET, last, served, told
 def test_the_search_for_a_leak_would_find_one(workflow) -> None:
     """The control of `told`."""
     (workflow.user / "leak").write_text(f"<{SECRET}>")
-    with pytest.raises(AssertionError, match="stands in .*leak as plain text"):
+    with pytest.raises(AssertionError, match=r"stands in .*leak as plain text"):
         told(workflow, "secrets", "set", "OTHER", input="another value")
 
 
@@ -131,20 +131,17 @@ def test_old_archives_go_when_the_new_one_is_good_and_not_before(workflow, shop:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest) -> str:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of an empty database of the kind that the test asks for, with the secret in it."""
     if request.param == "SQLite":
-        return f"sqlite:///{SECRET.replace('/', '_')}.db"
+        yield f"sqlite:///{SECRET.replace('/', '_')}.db"
+        return
     server = request.getfixturevalue("postgres_server")
     with server.connect() as connection:
         name = f"report_{os.getpid()}"
         connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
         connection.execute(f"CREATE SCHEMA {name}")
-        request.addfinalizer(lambda: dropped(server, name))
-    return server.url(tcp=True, options=f"-csearch_path={name}", application_name=SECRET)
-
-
-def dropped(server, name: str) -> None:
+    yield server.url(tcp=True, options=f"-csearch_path={name}", application_name=SECRET)
     with server.connect() as connection:
         connection.execute(f"DROP SCHEMA {name} CASCADE")
 

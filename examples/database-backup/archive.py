@@ -1,4 +1,4 @@
-"""Encrypted archives of a SQLite database: `create` makes one, `restore` gives the database back, `prune` removes old ones.
+"""Encrypted archives of a SQLite database: `create` makes one, `restore` gives the database back, `prune` tidies up.
 
 An archive is `gzip | openssl enc -aes-256-cbc -pbkdf2`, so that on a bad day any machine with openssl and the
 passphrase can open it. That format does not notice when somebody changes it; a file beside it does, NAME.mac: the

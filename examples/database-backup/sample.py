@@ -1,4 +1,4 @@
-"""Make a small shop.db to try the workflow on: python3 sample.py"""
+"""Makes a small shop.db to try the workflow on, with `python3 sample.py`."""
 
 import sqlite3
 from contextlib import closing

@@ -1,7 +1,7 @@
 """The action `acme/webhook.send`: a JSON document to an address, signed so that the receiver can trust it.
 
-The signature is the one that GitHub, Stripe and others use in one form or another: HMAC-SHA256 over the time and the body,
-in a header. Whoever does not know the key can neither make one nor use an old one later.
+The signature is what GitHub, Stripe and others use in one form or another: HMAC-SHA256 over the time and the body, in a
+header. Whoever does not know the key can neither make one nor use an old one later.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ def send(inputs: SendInputs, context: Context) -> SendOutput:
     body = json.dumps({"event": inputs.event, "data": inputs.data}, sort_keys=True).encode()
     moment = str(int(time.time()))
     signature = sign(inputs.key, moment, body)
-    # The engine masks the key, since it is a secret of the workflow. It does not know what we have made from it: whoever
-    # reads the signature in a log can send this very webhook again for a while, so that is said here.
+    # The engine masks the key, since it is a secret of the workflow. It does not know what we have made from it, and
+    # whoever reads the signature in a log can send this very webhook again for a while.
     context.mask(signature)
     headers = {
         "Content-Type": "application/json",
