@@ -1,8 +1,8 @@
 """A hook of MkDocs: which pages there are, and in which order.
 
 A page that is put into one of the folders of `pages` is in the navigation without any list. Pages that lie outside of
-docs/, because readers look for them there, are shown too, under "Examples" and "Project". Runs in the environment of the
-site, which has MkDocs and nothing of ours.
+docs/, because readers look for them there, are shown too, under "Examples" and "Project". Runs in the environment of
+the site, which has MkDocs and nothing of ours.
 """
 
 from pathlib import Path
