@@ -121,6 +121,7 @@ pins:
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/runtime.in -o requirements/runtime.txt
 	uv pip compile $(PINS) requirements/bench.in -o requirements/bench.txt
 	uv pip compile $(PINS) requirements/docs.in -o requirements/docs.txt
+	uv pip compile $(PINS) -c requirements/dev.txt requirements/audit.in -o requirements/audit.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/secrets-alone.in -o requirements/secrets-alone.txt
 
 clean:
