@@ -32,11 +32,11 @@ def main() -> int:
     different = []
     files = {FOLDER / name: written(name) for name in PAGES} | {helptexts.FILE: helptexts.page()}
     for path, text in files.items():
-        name = path.relative_to(FOLDER.parents[1])
+        name = str(path.relative_to(FOLDER.parents[1]))
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if checking:
-            different.append(str(name))
+            different.append(name)
         else:
             path.write_text(text, encoding="utf-8")
             print(f"wrote {name}")
