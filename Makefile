@@ -105,6 +105,7 @@ test-installed: $(VENV)/.dev $(VENV_INSTALLED)/.dev $(VENV_AUDIT)/.done
 	@rm -rf build/installed
 	@$(BIN)/python -m release.build --to build/installed/wheels
 	@$(VENV_INSTALLED)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --force-reinstall build/installed/wheels/*.whl
+	@$(VENV_INSTALLED)/bin/python -c 'import autokestra, autokestra_secrets, sys; sys.exit(any("site-packages" not in p.__file__ for p in (autokestra, autokestra_secrets)))'
 	@$(BIN)/python -m release.away build/installed/tree
 	cd build/installed/tree && $(CURDIR)/$(VENV_INSTALLED)/bin/python -m pytest -n $(JOBS) -p no:cacheprovider $(INSTALLED)
 

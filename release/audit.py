@@ -66,7 +66,7 @@ def look_up(pins: Iterable[Pin], options: Sequence[str]) -> Answer:
 
 def audit(files: Sequence[Path], options: Sequence[str]) -> Answer:
     """Ask about every pin of compiled files, each version once; about none but the first where that is not known."""
-    pins = {(pin.name, pin.version): pin for file in files for pin in read_pins(file).values()}
+    pins = {(pin.name, pin.version): pin for file in files for pin in read_pins(file)}
     total = Answer()
     for batch in _batches(list(pins.values())):
         answer = look_up(batch, options)

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,10 +41,12 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def read_pins(path: Path) -> dict[str, Pin]:
-    """Return the pins of a compiled file by their normal names. Raises ValueError for a line that is none."""
-    pins = (_pin(block, path) for block in _blocks(path.read_text(encoding="utf-8")))
-    return {pin.name: pin for pin in pins}
+def read_pins(path: Path) -> list[Pin]:
+    """Return the pins of a compiled file. Raises ValueError for a line that is none.
+
+    A package may have several, each with a marker: not every machine gets the same version.
+    """
+    return [_pin(block, path) for block in _blocks(path.read_text(encoding="utf-8"))]
 
 
 def read_package(manifest: Path) -> Package:
@@ -61,15 +63,15 @@ def read_package(manifest: Path) -> Package:
     )
 
 
-def below(names: Sequence[str], pins: Mapping[str, Pin]) -> set[str]:
+def below(names: Sequence[str], pins: Sequence[Pin]) -> set[str]:
     """Return `names` that are pinned, and all that they need."""
     found: set[str] = set()
-    waiting = [name for name in names if name in pins]
+    waiting = [pin.name for pin in pins if pin.name in names]
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += [pin.name for pin in pins.values() if name in pin.via]
+            waiting += [pin.name for pin in pins if name in pin.via]
     return found
 
 

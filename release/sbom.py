@@ -35,20 +35,19 @@ def bill(root: Path) -> Bom:
     secrets, engine = (read_package(root / package / "pyproject.toml") for package in PACKAGES)
     required = below([*engine.needs, *secrets.needs], pins)
     optional = below([*engine.extras, *secrets.extras], pins) - required
-    components = {name: _component(pins[name], optional=name in optional) for name in required | optional}
-    components[secrets.name] = _own(secrets, ComponentType.LIBRARY)
-    application = _own(engine, ComponentType.APPLICATION)
+    used = [pin for pin in pins if pin.name in required | optional]
+    library, application = _own(secrets, ComponentType.LIBRARY), _own(engine, ComponentType.APPLICATION)
+    components = [(pin, _component(pin, optional=pin.name in optional)) for pin in used]
 
-    bom = Bom(components=components.values())
+    bom = Bom(components=[library, *(component for _, component in components)])
     bom.metadata.component = application
     bom.metadata.supplier = OrganizationalEntity(name="the authors of Autokestra")
     bom.metadata.timestamp = datetime.fromtimestamp(epoch(root), UTC)
-    for package, component in ((engine, application), (secrets, components[secrets.name])):
-        direct = {*package.needs, *package.extras} & components.keys()
-        bom.dependencies.add(_dependency(component, [components[name] for name in direct - {package.name}]))
-    for name in required | optional:
-        below_it = [components[pin.name] for pin in pins.values() if name in pin.via and pin.name in components]
-        bom.dependencies.add(_dependency(components[name], below_it))
+    for package, component, ours in ((engine, application, [library]), (secrets, library, [])):
+        direct = [other for pin, other in components if pin.name in {*package.needs, *package.extras}]
+        bom.dependencies.add(_dependency(component, [*ours, *direct]))
+    for pin, component in components:
+        bom.dependencies.add(_dependency(component, [other for need, other in components if pin.name in need.via]))
     return bom
 
 
