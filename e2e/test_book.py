@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import autokestra
 import autokestra_secrets
 from autokestra.errors import AutokestraError
 from book import commands, errors, library
@@ -62,7 +63,8 @@ def test_what_is_said_once_is_said():
 
 def test_every_variable_is_in_the_reference():
     said = "".join(page.read_text(encoding="utf-8") for page in FOLDER.glob("*.md"))
-    sources = (path.read_text(encoding="utf-8") for path in ROOT.glob("packages/*/src/**/*.py"))
+    packages = (autokestra, autokestra_secrets)
+    sources = (path.read_text(encoding="utf-8") for each in packages for path in Path(each.__path__[0]).rglob("*.py"))
     variables = {name for source in sources for name in re.findall(r'"(AUTOKESTRA_[A-Z_]*[A-Z])"', source)}
     assert len(variables) > 5
     assert [] == sorted(name for name in variables if f"`{name}`" not in said)
