@@ -47,9 +47,8 @@ demo-cluster: $(VENV)/.dev
 	@$(BIN)/python examples/penguins/demo_cluster.py
 
 # What reads files that lie in the wheels: SQL, the page's parts, scripts, schemas, metadata, entry points.
-FROM_FILES := packages/engine/tests/unit packages/engine/tests/integration/test_execution_store.py \
-	packages/engine/tests/integration/test_execution_postgres.py e2e/test_help.py e2e/test_report.py e2e/test_plugins.py \
-	e2e/test_run_tasks.py e2e/test_book.py
+FROM_FILES := packages/engine/tests/integration/test_execution_store.py packages/engine/tests/integration/test_execution_postgres.py \
+	e2e/test_help.py e2e/test_report.py e2e/test_plugins.py e2e/test_run_tasks.py e2e/test_book.py
 
 ## make test        all tests, then some against the installed wheels, and those of autokestra-secrets installed alone
 test: $(VENV)/.dev $(VENV_AUDIT)/.done
