@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with our wheels and those of all pins that an installation needs; skips where they cannot be had."""
     folder = tmp_path_factory.mktemp("wheels")
@@ -46,7 +46,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def installed(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a user who has installed the engine by pipx, with nothing but those wheels."""
     home = tmp_path_factory.mktemp("pipx")
@@ -91,13 +91,20 @@ def call(installed: dict[str, str], *arguments: str, given: str = "") -> str:
     return done.stdout
 
 
-def test_both_names_of_the_command_are_there(installed: dict[str, str]) -> None:
+def test_an_installation_by_pipx_is_whole(installed: dict[str, str]) -> None:
+    """One test, for an installation takes longer than all that is asked of it."""
+    both_names_of_the_command_are_there(installed)
+    a_secret_is_stored_used_and_masked(installed)
+    what_lives_in_files_of_the_wheel_is_found(installed)
+
+
+def both_names_of_the_command_are_there(installed: dict[str, str]) -> None:
     assert "autokestra 0.1.0\n" == call(installed, "workflow", "--version")
     assert "autokestra 0.1.0\n" == call(installed, "autokestra", "--version")
     assert shutil.which("workflow", path=installed["PATH"]) == str(Path(installed["PIPX_BIN_DIR"], "workflow"))
 
 
-def test_a_secret_is_stored_used_and_masked(installed: dict[str, str]) -> None:
+def a_secret_is_stored_used_and_masked(installed: dict[str, str]) -> None:
     call(installed, "workflow", "secrets", "set", "API_TOKEN", given="tok-4f9c2e7a81")
     assert "tok-4f9c2e7a81" == call(installed, "workflow", "secrets", "get", "API_TOKEN", "--quiet")
     Path(installed["HOME"], "leak.yaml").write_text(
@@ -110,7 +117,7 @@ def test_a_secret_is_stored_used_and_masked(installed: dict[str, str]) -> None:
     assert "tok-4f9c2e7a81" not in printed
 
 
-def test_what_lives_in_files_of_the_wheel_is_found(installed: dict[str, str]) -> None:
+def what_lives_in_files_of_the_wheel_is_found(installed: dict[str, str]) -> None:
     """SQL, the page's style and script, the completion: each is read from the installation."""
     call(installed, "workflow", "init", "here")
     call(installed, "workflow", "run", "here/hello.yaml", "--quiet")
