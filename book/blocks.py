@@ -67,16 +67,17 @@ def pattern(expected: list[str]) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def type_in(page: Path, home: Path, environ: Mapping[str, str] | None = None) -> int:
-    """Go through a page in `home`, which is empty, and return how many commands there were.
+def type_in(page: Path, home: Path, environ: Mapping[str, str] | None = None, *, programs: Path | None = None) -> int:
+    """Go through a page in `home`, and return how many commands there were.
 
-    `environ` holds variables that the page says are set. Raises AssertionError at the first command that prints
-    something else than the page shows.
+    `home` is empty, or as the page before has left it. `environ` holds variables that the page says are set,
+    `programs` is the folder of the installed command, by default that of this interpreter. Raises AssertionError at
+    the first command that prints something else than the page shows.
     """
     folder = home / "work"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     variables = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{programs or Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "TZ": "UTC",
