@@ -8,6 +8,7 @@ import pytest
 
 import autokestra_secrets
 from autokestra.errors import AutokestraError
+from autokestra.settings import SETTINGS
 from book import commands, errors, library
 from book.inspection import problems
 from book.pages import relinked
@@ -41,6 +42,13 @@ def test_every_command_is_shown_at_work():
     assert sorted(leaves) == sorted(sections())
 
 
+def test_every_command_has_an_example_that_is_run():
+    for words, text in sections().items():
+        typed = [line for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+                 for line in block.splitlines() if line.startswith("$ ")]  # fmt: skip
+        assert any(words in line for line in typed), f"no example of `{words}` on the page of commands"
+
+
 def test_every_option_is_said_where_its_command_is_shown():
     shown = sections()
     missing = [
@@ -66,6 +74,12 @@ def test_every_variable_is_in_the_reference():
     variables = {name for source in sources for name in re.findall(r'"(AUTOKESTRA_[A-Z_]*[A-Z])"', source)}
     assert len(variables) > 5
     assert [] == sorted(name for name in variables if f"`{name}`" not in said)
+
+
+def test_every_setting_is_in_the_reference_with_its_variable():
+    page = (FOLDER / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", page, re.MULTILINE)
+    assert [(setting.key, setting.variable) for setting in SETTINGS] == rows
 
 
 def test_an_error_without_a_remedy_is_found():
