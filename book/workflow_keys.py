@@ -11,11 +11,17 @@ from autokestra.workflow.schema import workflow_schema
 
 OPENING: Final = """# Every key of the workflow file
 
-Out of the schema that `workflow schema` prints for editors. [The workflow file](workflow-file.md) says what the keys do, with
-examples; [the actions](actions.md) what the inputs are for. Where a type is a number or true/false, a text that reads as one is taken
-too, and in the inputs of an action a template may stand for any value.
+Out of the schema that `workflow schema` prints for editors. [The workflow file](workflow-file.md) says what the keys
+do, with examples; [the actions](actions.md) what the inputs are for. Where a type is a number or true/false, a text that
+reads as one is taken too, and in the inputs of an action a template may stand for any value.
 """
 HELPERS: Final = {"likeBoolean", "likeNumber", "template", "withTemplate", "JsonValue"}
+WORDS: Final[Mapping[object, str]] = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+}
 PLACE: Final = "#/definitions/"
 
 
@@ -24,9 +30,12 @@ def page() -> str:
     schema = workflow_schema(catalog())
     definitions = {_unescaped(name): each for name, each in schema["definitions"].items()}
     parts = [OPENING, _section("The workflow", schema)]
-    for name in sorted(definitions, key=lambda name: ("/" in name, name)):
-        if name not in HELPERS and definitions[name].get("properties"):
-            parts.append(_section(f"Inputs of `{name}`" if "/" in name else f"`{name}`", definitions[name]))
+    names = sorted(set(definitions) - HELPERS, key=lambda name: ("/" in name, name))
+    parts += [
+        _section(f"Inputs of `{name}`" if "/" in name else f"`{name}`", definitions[name])
+        for name in names
+        if definitions[name].get("properties")
+    ]
     return "\n".join(parts)
 
 
@@ -68,8 +77,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
         case None:
             return "any value"
         case kind:
-            words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
-            return words.get(kind, kind)
+            return WORDS[kind]
 
 
 def _unescaped(name: str) -> str:
