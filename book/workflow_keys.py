@@ -1,6 +1,6 @@
 """Every key of the workflow file, out of the schema that `workflow schema` prints: one table for each mapping.
 
-The hand-written page explains; this one leaves nothing out. Inputs of actions are tables too, by the type of the action.
+The hand-written page explains; this one leaves nothing out. Inputs of actions are tables too, by type of action.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from autokestra.workflow.schema import workflow_schema
 OPENING: Final = """# Every key of the workflow file
 
 Out of the schema that `workflow schema` prints for editors. [The workflow file](workflow-file.md) says what the keys
-do, with examples; [the actions](actions.md) what the inputs are for. Where a type is a number or true/false, a text that
-reads as one is taken too, and in the inputs of an action a template may stand for any value.
+do, with examples; [the actions](actions.md) what the inputs are for. Where a type is a number or true/false, a text
+that reads as one is taken too, and in the inputs of an action a template may stand for any value.
 """
 HELPERS: Final = {"likeBoolean", "likeNumber", "template", "withTemplate", "JsonValue"}
 WORDS: Final[Mapping[object, str]] = {
