@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from book import commands, errors, helptexts, library, schema
+from book import commands, errors, helptexts, library, schema, workflow_keys
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
 NOTE: Final = "<!-- Written by `make reference` out of the code: change it there. -->\n"  # last: a title comes first
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "options.md": commands.page,
+    "workflow-keys.md": workflow_keys.page,
     "errors.md": errors.page,
     "database.md": schema.page,
     "library.md": library.page,

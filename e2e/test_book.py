@@ -10,6 +10,7 @@ import pytest
 import autokestra
 import autokestra_secrets
 from autokestra.errors import AutokestraError
+from autokestra.settings import SETTINGS
 from book import commands, errors, library, schema
 from book.inspection import problems
 from book.pages import relinked
@@ -41,6 +42,13 @@ def test_a_page_out_of_the_code_is_what_the_code_says(name):
 def test_every_command_is_shown_at_work():
     leaves = {context.command_path for context in commands.commands() if not hasattr(context.command, "list_commands")}
     assert sorted(leaves) == sorted(sections())
+
+
+def test_every_command_has_an_example_that_is_run():
+    for words, text in sections().items():
+        typed = [line for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+                 for line in block.splitlines() if line.startswith("$ ")]  # fmt: skip
+        assert any(words in line for line in typed), f"no example of `{words}` on the page of commands"
 
 
 def test_every_option_is_said_where_its_command_is_shown():
@@ -77,6 +85,12 @@ def test_the_security_page_knows_how_many_versions_of_the_databases_there_are():
     assert f"| user version 1 and {len(stores['sqlite'])} |" in page
     assert f"| SQLite 1 to {len(states['sqlite'])}, PostgreSQL 1 to {len(states['postgres'])} |" in page
     assert f"(now {version('autokestra').rpartition('.')[0]})" in page
+
+
+def test_every_setting_is_in_the_reference_with_its_variable():
+    page = (FOLDER / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", page, re.MULTILINE)
+    assert [(setting.key, setting.variable) for setting in SETTINGS] == rows
 
 
 def test_an_error_without_a_remedy_is_found():
