@@ -3,7 +3,10 @@
 A page is gone through from top to bottom in an empty folder with an empty HOME. A block with a title is a file that
 the reader saves under that name; in a `console` block a line that begins with `$ ` is typed and the lines after it are
 the expected output, stdout and stderr together. `…` stands for text that differs from run to run; alone on a line it
-stands for any number of lines. Blocks of other kinds are to be read, not run.
+stands for any number of lines.
+
+Blocks of other kinds are to be read. One that somebody could take for something to run says in a comment before it why
+it is not run here: `<!-- not run: REASON -->`, or `<!-- run by TEST -->` where a test of its own does it.
 
 The README of an example is gone through in a copy of its folder. A server that it starts with `&` goes on until the
 page ends.
@@ -20,28 +23,61 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 SECONDS: Final = 60  # a command that takes longer hangs
+RUNNABLE: Final = {"sh", "bash", "python", "yaml", "json", "toml"}  # beside `console`
+WORD: Final = re.compile(r"from \w+ import|[\w./-]+")
 FENCED: Final = re.compile(
-    r'^```(?P<kind>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL
+    r"^(?:<!-- (?P<note>(?:not run: |run by )\w[^\n]+) -->\n)?"
+    r'```(?P<kind>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$',
+    re.MULTILINE | re.DOTALL,
 )
 
 
 class Block(NamedTuple):
-    """One block of code of a page; `title` is empty where it has none."""
+    """One block of code of a page; `title`, and `note` of the comment before it, are empty where there is none."""
 
     kind: str
     title: str
     text: str
+    note: str = ""
 
 
 def blocks(page: Path) -> list[Block]:
     """Return the blocks of a page in their order."""
     found = FENCED.finditer(page.read_text(encoding="utf-8"))
-    return [Block(match["kind"], match["title"] or "", match["text"]) for match in found]
+    return [Block(match["kind"], match["title"] or "", match["text"], match["note"] or "") for match in found]
 
 
 def is_typed(page: Path) -> bool:
     """Whether there is anything to type on a page."""
     return any(block.kind == "console" for block in blocks(page))
+
+
+def unused(page: Path) -> list[Block]:
+    """Return the blocks that look as if they could be run, but are neither typed, nor validated, nor excused by a note.
+
+    A file that the reader saves is used when a command, or a file of the page, names it or its folder.
+    """
+    found = blocks(page)
+    commands = [command for block in found if block.kind == "console" for command, _ in steps(block.text)]
+    text = "\n".join([*commands, *(block.text for block in found if block.title)])
+    return [
+        block
+        for block in found
+        if block.kind in RUNNABLE and not block.note and not is_workflow(block)
+        if not block.title or not _names(block.title) & {*WORD.findall(text)}
+    ]
+
+
+def _names(title: str) -> set[str]:
+    """Return what a saved file is used by: its name, its folder, or an import of it."""
+    return {title, title.partition("/")[0], f"from {title.removesuffix('.py')} import"}
+
+
+def is_workflow(block: Block) -> bool:
+    """Whether a block that has no title is a workflow, or some of its tasks: then it has to be a valid one."""
+    return (
+        block.kind == "yaml" and not block.title and re.search(r"^tasks:|\A- id:", block.text, re.MULTILINE) is not None
+    )
 
 
 def steps(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -72,19 +108,28 @@ def pattern(expected: list[str]) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def type_in(page: Path, home: Path, environ: Mapping[str, str] | None = None, *, beside: Path | None = None) -> int:
-    """Go through a page in `home`, which is empty, and return how many commands there were.
+def type_in(
+    page: Path,
+    home: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    programs: Path | None = None,
+    beside: Path | None = None,
+) -> int:
+    """Go through a page in `home`, and return how many commands there were.
 
-    `environ` holds variables that the page says are set; `beside` is a folder that the reader has before them. Raises
-    AssertionError at the first command that prints something else than the page shows.
+    `home` is empty, or as the page before has left it. `environ` holds variables that the page says are set,
+    `programs` is the folder of the installed command, by default that of this interpreter, and `beside` a folder that
+    the reader has copied and gone into. Raises AssertionError at the first command that prints something else than
+    the page shows.
     """
     folder = home / "work"
     if beside is None:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
     else:
         shutil.copytree(beside, folder, ignore=shutil.ignore_patterns("__pycache__"))
     variables = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{programs or Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "TZ": "UTC",

@@ -10,7 +10,7 @@ from pathlib import Path
 from servers.cluster import wait_until
 from servers.postgresql import end_with_parent, free_port
 
-PAGE = Path(__file__).parents[1] / "docs/howto/run-on-a-cluster.md"
+PAGE = Path(__file__).parents[1] / "docs/howto/cluster.md"
 BLOCK = re.compile(r'^```(?P<kind>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL)
 DATABASE = "postgresql://autokestra@db.example/workflows?sslmode=verify-full"
 

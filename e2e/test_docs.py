@@ -1,12 +1,20 @@
-"""What the pages show is what happens: every console block is typed, and its output compared (see `book.blocks`)."""
+"""What the pages show is what happens: every console block is typed, and its output compared (see `book.blocks`).
+
+And no block that looks as if it could be run escapes: it is typed, or saved and used, or validated, or says why not.
+"""
 
 import json
 import re
+import subprocess
+import tomllib
 from pathlib import Path
+from textwrap import indent
 
 import pytest
+import yaml
 
-from book.blocks import is_typed, type_in
+from autokestra_secrets import find_references
+from book.blocks import Block, blocks, is_typed, is_workflow, type_in, unused
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md")), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -24,6 +32,67 @@ def test_a_page_shows_what_happens(page, tmp_path, request):
     assert type_in(page, tmp_path, environ) > 0
 
 
+EXAMPLES = sorted(ROOT.glob("examples/**/README.md"))  # typed by test_examples_typed.py, in their folders
+WITH_CODE = [*PAGES, *EXAMPLES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+WORKFLOWS = [(page, block) for page in PAGES for block in blocks(page) if is_workflow(block)]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_block_that_can_be_run_is_run_or_says_why_not(page):
+    assert 2 * len(blocks(page)) == len(re.findall(r"^ *```", page.read_text(encoding="utf-8"), re.MULTILINE))
+    assert [] == [block.text for block in unused(page)], (
+        "use the block in a `console` block of the page, or put before it: <!-- not run: REASON -->"
+    )
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_block_that_is_not_run_can_be_read_by_what_would_run_it(page):
+    for block in blocks(page):
+        if not block.note:
+            continue
+        for name in re.findall(r"[\w/]+\.py", block.note):
+            assert (ROOT / name).is_file(), name
+        read(block)
+
+
+def read(block: Block) -> None:
+    """Raise an error when a block is not in the language that it says."""
+    match block.kind:
+        case "sh" | "bash":
+            subprocess.run(["bash", "-n"], input=block.text.encode(), check=True)
+        case "python":
+            compile(block.text, "<block>", "exec")
+        case "yaml":
+            assert [] != list(yaml.safe_load_all(block.text))
+        case "json":
+            json.loads(block.text)
+        case "toml":
+            tomllib.loads(block.text)
+
+
+def test_a_block_that_escapes_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    code = "```python\nprint(1)\n```\n\n"
+    page.write_text(f"{code}<!-- not run: no need -->\n{code}")
+    assert [Block("python", "", "print(1)\n")] == unused(page)
+    page.write_text('```yaml title="a.yaml"\nid: a\n```\n\n```console\n$ cat ba.yaml\n```\n')
+    assert [Block("yaml", "a.yaml", "id: a\n")] == unused(page)
+    page.write_text('```yaml title="a.yaml"\nid: a\n```\n\n```console\n$ cat a.yaml\nid: a\n```\n')
+    assert [] == unused(page)
+
+
+@pytest.mark.parametrize(
+    ("page", "block"), WORKFLOWS, ids=[f"{page.stem}-{n}" for n, (page, _) in enumerate(WORKFLOWS)]
+)
+def test_a_workflow_that_is_only_shown_is_valid(workflow, page, block, tmp_path):
+    text = block.text
+    if text.startswith("- id:"):  # some tasks of a workflow
+        names = sorted({reference.name for reference in find_references(text) if reference.root == "secrets"})
+        text = f"id: shown\nsecrets: [{', '.join(names)}]\ntasks:\n{indent(text, '  ')}"
+    (tmp_path / "shown.yaml").write_text(text)
+    workflow.ok("validate", tmp_path / "shown.yaml")
+
+
 def test_every_action_and_input_is_in_the_reference(workflow):
     page = (ROOT / "docs/reference/actions.md").read_text(encoding="utf-8")
     listed = json.loads(workflow.ok("plugin", "list", "--json"))
@@ -37,7 +106,7 @@ def test_every_action_and_input_is_in_the_reference(workflow):
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)(?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page):
     for match in LINK.finditer(page.read_text(encoding="utf-8")):
         assert (page.parent / match["target"]).exists(), f"{page.name} links to {match['target']}"

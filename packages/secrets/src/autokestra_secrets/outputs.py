@@ -1,4 +1,8 @@
-"""Sealed outputs of tasks, for a database that is not the store: self-describing blobs under its data key."""
+"""Sealed outputs of tasks, for a database that is not the store: self-describing blobs under its data key.
+
+A blob opens only for the context that it was sealed for, such as one attempt of one task. Nothing here knows that
+database, or what an output means.
+"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -1,4 +1,8 @@
-"""Where attempts run. The engine sees a `Pool`: an envelope in, a future of ids and states out."""
+"""Where attempts run. The engine sees a `Pool`: an envelope in, a future of ids and states out.
+
+Here are the port and the threads of this process; `dask_pool` is the cluster. A pool delivers: it decides nothing, and
+its futures are hints, since the rows say what happened.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
