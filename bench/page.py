@@ -43,7 +43,7 @@ nothing, a plain table, a plain search. Ratios are what can be compared between 
 To measure again, in a checkout:
 
 ```sh
-make bench                          # everything; about twenty minutes on two cores
+make bench                          # everything; about eight minutes on two cores
 make bench BENCHES="engine vault"   # some of it; the rest stays as it was
 .venv/bin/python -m bench --check   # compares and writes nothing; exit code 1 when a ratio is worse by more than 25 %
 ```

@@ -46,7 +46,8 @@ def _svg(name: str, title: str, description: str, height: int, parts: Iterable[s
 
 
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}" text-anchor="{anchor}">{escape(text)}</text>'
+    """Return a text; the backticks of Markdown mean nothing here."""
+    return f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}" text-anchor="{anchor}">{escape(text.replace("`", ""))}</text>'
 
 
 def lines(name: str, title: str, rows: Sequence[Row]) -> str:

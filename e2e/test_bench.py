@@ -3,8 +3,10 @@
 import getpass
 import json
 import platform
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -288,8 +290,21 @@ def test_the_trouble_of_others_is_told_and_ours_is_measured(monkeypatch, tmp_pat
     assert {"Autokestra"} == {one.subject for one in found if isinstance(one, Row)}
 
 
-def test_others_that_end_with_an_error_could_not_run(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "reason"), [(others._prefect, "its server did not start"), (others._luigi, "ended with code 1")]
+)
+def test_others_that_end_with_an_error_could_not_run(monkeypatch, tmp_path, engine, reason):
     monkeypatch.setattr(others, "PYTHON", others.Path(sys.executable))  # has neither of them
-    for engine in (others._prefect, others._luigi):
-        with pytest.raises(others.Trouble, match=r"^ended with code 1$"):
-            engine(tmp_path, ("independent", 1))
+    with pytest.raises(others.Trouble, match=f"^{reason}$"):
+        engine(tmp_path, ("independent", 1))
+
+
+def test_states_that_are_never_kept_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(others, "KEEP_SECONDS", 0.1)
+    with closing(sqlite3.connect(tmp_path / "prefect.db")) as db:
+        db.execute("CREATE TABLE task_run (state_type TEXT)")
+        db.executemany("INSERT INTO task_run VALUES (?)", [("COMPLETED",), ("RUNNING",)])
+        db.commit()
+    others._wait_for_states(tmp_path / "prefect.db", 1)
+    with pytest.raises(others.Trouble, match=r"^its database has 1 of 2 tasks as completed$"):
+        others._wait_for_states(tmp_path / "prefect.db", 2)
