@@ -3,7 +3,8 @@
 One match in 100 lines of 120 bytes; ours looks for all forms of a value, the others for the value. Every figure comes
 from a process of its own (`masking_subject.py`), and the yardstick is a plain `bytes.find` over the same text in the
 same process, five times in turns; the medians count. That of building is one pass over the whole text. A line is
-coloured when it has three colours in it. Airflow's masker is measured when `.venv-bench` has it (`requirements/bench.txt`).
+coloured when it has three colours in it.
+Airflow's masker is measured when `.venv-bench` has it (`requirements/bench.txt`).
 """
 
 import json

@@ -34,6 +34,8 @@ TITLES: Final = {
     "cluster": "A cluster on one machine",
 }
 
+BUSY: Final = 1.5  # processes for each core; a benchmark before may itself have been one
+
 OPENING: Final = """# Benchmarks
 
 What each part costs, measured by `make bench`. A bare time says more about a machine than about a program, so
@@ -106,6 +108,10 @@ def _machines(results: Results) -> Iterator[str]:
             for name, part in results.items()
         ],
     )
+    busy = [f"`{name}`" for name, part in results.items() if part.machine.get("load", 0) > BUSY * part.machine["cores"]]
+    if busy:
+        names = ", ".join(busy)
+        yield f"**While the machine had other work to do, so that rates and times are worse than they are:** {names}."
     quick = [f"`{name}`" for name, part in results.items() if part.is_quick]
     if quick:
         yield f"**With small sizes, so that it proves nothing:** {', '.join(quick)}."

@@ -241,6 +241,13 @@ def test_the_page_says_what_is_missed_and_what_proves_nothing(bench):
     assert "**With small sizes, so that it proves nothing:** `one`." in bench.page.read_text()
 
 
+def test_the_page_says_when_the_machine_was_busy(bench):
+    calm = part(row())
+    save(bench.place.results, {"calm": calm, "one": replace(calm, machine={**calm.machine, "load": 3.1})})
+    bench("--page")
+    assert "worse than they are:** `one`." in bench.page.read_text()
+
+
 @pytest.mark.parametrize("name", sorted(page.pages(load(PLACE.results), PLACE.docs)))
 def test_the_page_and_its_pictures_are_what_the_results_give(name):
     expected = page.pages(load(PLACE.results), PLACE.docs)[name]
