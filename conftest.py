@@ -5,11 +5,26 @@ Each test gets a schema of its own, which is made and dropped in milliseconds, a
 """
 
 import itertools
+import signal
 import sys
 
 import pytest
 
 _NUMBERS = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Hear again the signals that `make test &` and nohup have us ignore: every child would inherit that.
+
+    A shell cannot trap a signal that was ignored when it began, and tests wait for such traps.
+    """
+    for number, default in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 @pytest.fixture(scope="session")

@@ -127,6 +127,18 @@ def test_an_attempt_is_claimed_once_and_ended_by_its_owner_only(store):
     assert (1, StoredOutput(clear="[1]")) == store.output(row.id, "a")
 
 
+def test_several_attempts_are_looked_at_at_once_in_the_order_that_was_asked_for(store):
+    row = an_execution()
+    store.create(row, ["it's", "b"])
+    starts = [Start(task="it's", number=1), Start(task="b", number=1), Start(task="b", number=12)]
+    store.advance(row.id, owner=None, now=2, starts=starts)
+    found = store.these_attempts(row.id, [("b", 12), ("it's", 1)])
+    assert [("b", 12), ("it's", 1)] == [(attempt.task_id, attempt.number) for attempt in found]
+    assert [] == store.these_attempts(row.id, [])
+    with pytest.raises(ExecutionNotFoundError, match=f"no attempt '{row.id}/b/2'"):
+        store.these_attempts(row.id, [("b", 1), ("b", 2)])
+
+
 def test_a_task_without_a_successful_attempt_has_no_output(store):
     row = an_execution()
     store.create(row, ["a"])

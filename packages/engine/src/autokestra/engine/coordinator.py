@@ -7,7 +7,7 @@ that the execution is no longer its own stops its children and writes nothing mo
 
 import queue
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +19,7 @@ from autokestra.engine.tenure import Tenure, Wish
 from autokestra.errors import AutokestraError
 from autokestra.executions.events import Observer, TaskChanged
 from autokestra.executions.plan import BACKOFF, TIMEOUT, Change, Kept, Plan, Start
-from autokestra.executions.records import AttemptState, ExecutionState, ItemList, TaskState
+from autokestra.executions.records import Attempt, AttemptState, ExecutionState, ItemList, TaskState
 from autokestra.executions.store import ExecutionStore
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.outputs import OutputVault
@@ -102,10 +102,13 @@ class Coordinator:
             self._write(self._plan.take(self._max_parallel - self._plan.running, self._ticks()))
             if self._plan.finished:
                 break
+            starts = []
             for future in self._wait():
                 if (start := self._futures.pop(future, None)) is not None:
                     future.result()  # an exception here means that rows could not be written: nothing can go on
-                    self._settle(start)
+                    starts.append(start)
+            for start, attempt in self._rows_of(starts):
+                self._settle(start, attempt)
         return self._plan.outcome()
 
     def abandon(self) -> None:
@@ -169,16 +172,16 @@ class Coordinator:
         self._looked_at = now
         if late:
             return
-        for future, start in list(self._futures.items()):
-            attempt = self._store.attempt(self._job.id, start.task, start.number)
+        futures = {start: future for future, start in self._futures.items()}
+        for start, attempt in self._rows_of(futures):
             lease = attempt.lease
             if attempt.state is not AttemptState.RUNNING or lease is None or lease.owner == self._job.lease.owner:
                 continue  # our own worker answers by its future, for as long as there is anybody to hear it
             if self._store.leases.is_dead(lease) and self._store.lose(
                 self._job.id, start.task, start.number, lease=lease, now=self._clock()
             ):
-                del self._futures[future]
-                self._settle(start)
+                del self._futures[futures[start]]
+                self._settle(start, self._store.attempt(self._job.id, start.task, start.number))
 
     def _wait(self) -> list[Future[str]]:
         """Return the futures that are done, all that are there at once, or none when something else is due."""
@@ -203,8 +206,14 @@ class Coordinator:
 
     # --- what follows from it
 
-    def _settle(self, start: Start) -> None:
-        attempt = self._store.attempt(self._job.id, start.task, start.number)
+    def _rows_of(self, starts: Collection[Start]) -> Iterable[tuple[Start, Attempt]]:
+        """Look at all of them at once: each look is a way to the database."""
+        if not starts:
+            return ()
+        keys = [(start.task, start.number) for start in starts]
+        return zip(starts, self._store.these_attempts(self._job.id, keys), strict=True)
+
+    def _settle(self, start: Start, attempt: Attempt) -> None:
         if attempt.state is AttemptState.CANCELLED and not self._stopped:
             # Its worker has seen the row before we have. What it means must be known before what follows from it.
             self._hear(listen_now=True)

@@ -1,6 +1,7 @@
 """Attempts as rows: claimed once, kept alive, ended once, or given up."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from autokestra.errors import ExecutionNotFoundError
@@ -107,6 +108,20 @@ class AttemptTable(Table):
         if row is None:
             raise ExecutionNotFoundError(f"no attempt '{execution}/{task}/{number}'")
         return read_attempt(row)
+
+    def these_attempts(self, execution: str, keys: Iterable[tuple[str, int]]) -> list[Attempt]:
+        """Return the attempts with these tasks and numbers, in this order and in one look.
+
+        Raises ExecutionNotFoundError when one of them does not exist.
+        """
+        wanted = list(keys)
+        found = {"execution_id": execution, "keys": to_json(wanted)}
+        rows = self._rows.read(lambda db: list(self._sql.select_these_attempts(db, **found)))
+        attempts = {(row["task_id"], row["number"]): read_attempt(row) for row in rows}
+        for task, number in wanted:
+            if (task, number) not in attempts:
+                raise ExecutionNotFoundError(f"no attempt '{execution}/{task}/{number}'")
+        return [attempts[key] for key in wanted]
 
     def attempts(self, execution: str) -> list[Attempt]:
         """Return all attempts of an execution, by task and number."""

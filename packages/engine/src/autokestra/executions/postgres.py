@@ -203,14 +203,13 @@ class _Link:
             try:
                 db = self._connection()
                 with db.pipeline() if blind else nullcontext():
-                    xid = _begin(db, durable=durable)
+                    begun = _begin(db, durable=durable)
                     result = work(db)
-                try:
-                    db.execute("COMMIT")
-                except psycopg.Error:
-                    if not self.database.is_lost or not self._was_committed(xid, deadline):
-                        raise
+                    xid = _xid_of(begun)
+                    db.execute("COMMIT")  # in a pipeline it is sent with what is still on its way
             except (psycopg.Error, SecretsError) as error:
+                if xid and self.database.is_lost and self._was_committed(xid, deadline):
+                    return result
                 self._wait_or_raise(error, deadline)
             except BaseException:
                 self._undo()
@@ -259,16 +258,20 @@ class _Link:
             self.database.roll_back()
 
 
-def _begin(db: "psycopg.Connection[Any]", *, durable: bool) -> str:
+def _begin(db: "psycopg.Connection[Any]", *, durable: bool) -> "psycopg.Cursor[Any]":
+    """Begin a transaction; its id is read at the end, when it has long come: in a pipeline the first look waits."""
     if db.pgconn.pipeline_status:  # where each statement is a message of its own, and none waits for the one before
         db.execute("BEGIN")
         db.execute("SET LOCAL synchronous_commit = off")
-        cursor = db.execute(_XID)
-    else:
-        cursor = db.execute(_BEGIN if durable else _BEGIN_LOOSELY)
-        while cursor.nextset():
-            pass
-    row = cursor.fetchone()
+        return db.execute(_XID)
+    cursor = db.execute(_BEGIN if durable else _BEGIN_LOOSELY)
+    while cursor.nextset():
+        pass
+    return cursor
+
+
+def _xid_of(begun: "psycopg.Cursor[Any]") -> str:
+    row = begun.fetchone()
     assert row is not None
     return str(row["xid"])
 

@@ -23,3 +23,12 @@ ON CONFLICT DO NOTHING;
 -- name: select_now()^
 -- The time that leases compare: of the server, since machines do not agree.
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now;
+
+-- name: select_these_attempts(execution_id, keys)
+-- LIMIT keeps it a look by primary key for each key, where the planner would read all rows of the execution.
+SELECT found.* FROM jsonb_array_elements(CAST(:keys AS JSONB)) AS key, LATERAL (
+    SELECT execution_id, task_id, number, state, reason, message, exit_code, owner, lease_until, created_at, claimed_at,
+           finished_at, shown_sealed, shown_clear
+      FROM attempt
+     WHERE execution_id = :execution_id AND task_id = key->>0 AND number = CAST(key->>1 AS BIGINT)
+     LIMIT 1) AS found;
