@@ -58,11 +58,11 @@ def main(
     if options.page:
         page.write(load(place.results), place.docs)
         return 0
-    results, code = load(place.results), 0
+    results, code, of = load(place.results), 0, commit()  # now: what is written below differs from the commit
     writes = not (options.check or options.quick)
     for name in options.names or benches:
         print(f"\n== {name} ==", flush=True)
-        part = _measured(benches[name], quick=options.quick)
+        part = _measured(benches[name], of=of, quick=options.quick)
         if part is None:
             code = 1
             continue
@@ -79,9 +79,9 @@ def main(
     return code
 
 
-def _measured(bench: Callable[..., Found], *, quick: bool) -> Part | None:
+def _measured(bench: Callable[..., Found], *, of: str | None, quick: bool) -> Part | None:
     """Return what a benchmark finds; one that fails is told and leaves the last results of it as they were."""
-    date, on, of = now(), machine(), commit()
+    date, on = now(), machine()
     try:
         found = bench(quick=quick)
     except Exception:  # noqa: BLE001  # the others are to be measured in any case

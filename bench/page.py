@@ -11,7 +11,7 @@ from typing import Any, Final
 from bench import plots
 from bench.masking import RATE
 from bench.results import OURS, Part, Results, Row
-from bench.table import figure, number, target
+from bench.table import figure, full_name, number, target
 
 PAGE: Final = "reference/benchmarks.md"
 COMPARISON: Final = "explanation/comparison.md"
@@ -108,13 +108,16 @@ def _machines(results: Results) -> Iterator[str]:
             for name, part in results.items()
         ],
     )
-    busy = [f"`{name}`" for name, part in results.items() if part.machine.get("load", 0) > BUSY * part.machine["cores"]]
+    busy = [f"`{name}`" for name, part in results.items() if _is_busy(part)]
     if busy:
-        names = ", ".join(busy)
-        yield f"**While the machine had other work to do, so that rates and times are worse than they are:** {names}."
+        yield f"**While the machine had other work, so that rates and times are worse than it can:** {', '.join(busy)}."
     quick = [f"`{name}`" for name, part in results.items() if part.is_quick]
     if quick:
         yield f"**With small sizes, so that it proves nothing:** {', '.join(quick)}."
+
+
+def _is_busy(part: Part) -> bool:
+    return bool(part.machine.get("load", 0) > BUSY * part.machine["cores"])
 
 
 def _machine(machine: Mapping[str, Any]) -> str:
@@ -134,16 +137,12 @@ def _promises(results: Results) -> Iterator[str]:
     kept = len(promised) - len(missed)
     yield f"{kept} of {len(promised)} figures reach their target." + (" These do not:" if missed else "")
     if missed:
-        yield "\n".join(f"* {_named(row)}: {_reached(row)}, to be {target(row)}" for row in missed)
+        yield "\n".join(f"* {full_name(row)}: {_reached(row)}, to be {target(row)}" for row in missed)
     yield f"![How far from its target each figure is; the tables below say the same](../{TARGETS_PLOT})"
 
 
 def _reached(row: Row) -> str:
     return figure(row) if row.target_of == "value" or row.ratio is None else f"{number(row.ratio)} times"
-
-
-def _named(row: Row) -> str:
-    return row.name if row.at is None else f"{row.name}, {row.at:,g} secrets"
 
 
 def _about(name: str) -> Iterator[str]:
@@ -170,7 +169,7 @@ def _measured(name: str, part: Part) -> Iterator[str]:
     if worse:
         yield "Worse than in the run before by more than a quarter:"
         yield "\n".join(
-            f"* {_named(row)}: {number(row.ratio or 0)} times, was {number(row.last or 0)}" for row in worse
+            f"* {full_name(row)}: {number(row.ratio or 0)} times, was {number(row.last or 0)}" for row in worse
         )
 
 
@@ -199,6 +198,7 @@ def _beside(part: Part) -> str:
     """Return the table of engines for another page, with date and machine."""
     absent = "".join(f"\n\n{one.name} could not run: {one.reason}." for one in part.absent)
     when = f"Measured {part.date} UTC on {part.machine['processor']}, {part.machine['cores']} cores"
+    when += ", which had other work besides" if _is_busy(part) else ""
     more = f"[how, and the rest](../{PAGE}#beside-prefect-and-luigi)"
     return f"{_beside_table(list(part.rows))}{absent}\n\n{when}; {more}.\n"
 

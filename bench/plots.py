@@ -10,7 +10,7 @@ from math import ceil, floor, log10
 from typing import Final
 
 from bench.results import OURS, Row
-from bench.table import figure, number
+from bench.table import figure, full_name, number
 
 WIDTH: Final = 760
 STYLE: Final = """
@@ -127,7 +127,7 @@ def targets(name: str, title: str, rows: Sequence[Row]) -> str:
     for place, (row, margin) in enumerate(margins):
         level = top + step * place + 6
         kind, label = ("f0", "") if row.is_met else ("f1", "missed")
-        name_at = row.name if row.at is None else f"{row.name}, {row.at:,g} secrets"
+        name_at = full_name(row)
         parts.append(_text(left - 10, level + 4, _short(name_at), label, "end"))
         parts.append(f'<circle class="{kind}" cx="{x(margin):.1f}" cy="{level}" r="4.5"/>')
         if not row.is_met:

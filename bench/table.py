@@ -29,6 +29,13 @@ def figure(row: Row) -> str:
     return f"{number(value)} {unit}".strip()
 
 
+def full_name(row: Row) -> str:
+    """Return the name, with the number of secrets where there is one."""
+    if row.at is None:
+        return row.name
+    return f"{row.name}, {row.at:,g} {'secret' if row.at == 1 else 'secrets'}"
+
+
 def number(value: float) -> str:
     """Return a number with three digits that count, and whole thousands."""
     if abs(value) >= 100:

@@ -245,7 +245,7 @@ def test_the_page_says_when_the_machine_was_busy(bench):
     calm = part(row())
     save(bench.place.results, {"calm": calm, "one": replace(calm, machine={**calm.machine, "load": 3.1})})
     bench("--page")
-    assert "worse than they are:** `one`." in bench.page.read_text()
+    assert "worse than it can:** `one`." in bench.page.read_text()
 
 
 @pytest.mark.parametrize("name", sorted(page.pages(load(PLACE.results), PLACE.docs)))
