@@ -8,7 +8,8 @@ MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PINS   := --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --quiet
 JOBS   ?= 2
 
-.PHONY: help demo demo-cluster test coverage test-alone soak wheels lint format bench docs reference pictures pins clean
+.PHONY: help demo demo-cluster test coverage test-alone test-installed soak wheels dist sbom audit lint format bench docs reference \
+	pictures pins clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -30,6 +31,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	$(PIP) $(LOCKED) -r requirements/dev.txt
 	@touch $@
 
+# pip-audit brings an HTTP client and a cache; it gets an environment of its own.
+VENV_AUDIT := .venv-audit
+$(VENV_AUDIT)/.done: requirements/audit.txt
+	$(PYTHON) -m venv $(VENV_AUDIT)
+	$(VENV_AUDIT)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) -r requirements/audit.txt
+	@touch $@
+
 ## make demo        store a token, run the penguins workflow, search every file for the token
 demo: $(VENV)/.runtime
 	@$(BIN)/python examples/penguins/demo.py
@@ -38,10 +46,15 @@ demo: $(VENV)/.runtime
 demo-cluster: $(VENV)/.dev
 	@$(BIN)/python examples/penguins/demo_cluster.py
 
-## make test        all tests, then those of autokestra-secrets installed alone from its wheel
-test: $(VENV)/.dev
+# What reads files that lie in the wheels: SQL, the page's parts, scripts, schemas, metadata, entry points.
+FROM_FILES := packages/engine/tests/integration/test_execution_store.py packages/engine/tests/integration/test_execution_postgres.py \
+	e2e/test_help.py e2e/test_report.py e2e/test_plugins.py e2e/test_run_tasks.py e2e/test_book.py
+
+## make test        all tests, then some against the installed wheels, and those of autokestra-secrets installed alone
+test: $(VENV)/.dev $(VENV_AUDIT)/.done
 	$(BIN)/python -m pytest -n $(JOBS) $(if $(COVERAGE),--cov --cov-report=)
 	@$(if $(COVERAGE),$(MAKE) --no-print-directory coverage)
+	@$(MAKE) --no-print-directory test-installed INSTALLED="$(FROM_FILES)"
 	@$(MAKE) --no-print-directory test-alone
 
 ## make soak        the faults and the laws again, many times and with full sizes; takes a while
@@ -54,11 +67,24 @@ coverage:
 	$(BIN)/coverage report --skip-covered --include='packages/secrets/*' --fail-under=100
 	$(BIN)/coverage report --skip-covered --include='packages/engine/*' --fail-under=95
 
-## make wheels      build both wheels into dist/
+## make wheels      build sdists and wheels of both packages into dist/, the same bytes from the same tree
 wheels: $(VENV)/.runtime
 	@rm -rf dist
-	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist $(PACKAGES)
-	@ls dist/*.whl
+	@$(BIN)/python -m release.build
+
+## make sbom        what an installation consists of, as CycloneDX JSON in dist/
+sbom: $(VENV)/.dev
+	@$(BIN)/python -m release.sbom
+
+## make dist        all that is released, with its SHA-256 sums
+dist: $(VENV)/.dev
+	@rm -rf dist
+	@$(BIN)/python -m release.sbom
+	@$(BIN)/python -m release.build
+
+## make audit       known holes in the pins; error 75 where the data about them cannot be had
+audit: $(VENV_AUDIT)/.done
+	@$(VENV_AUDIT)/bin/python -m release.audit
 
 # The library must live without the engine: a second environment with its wheel and nothing of ours besides.
 ALONE := .venv-alone
@@ -70,6 +96,24 @@ test-alone: $(VENV)/.dev
 	@$(ALONE)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --force-reinstall build/alone/*.whl
 	@! $(ALONE)/bin/python -c 'import autokestra' 2>/dev/null || { echo 'error: the engine is visible in $(ALONE)'; exit 1; }
 	$(ALONE)/bin/python -m pytest -n $(JOBS) -p no:cacheprovider packages/secrets/tests
+
+# What is released must work where no source is: the tests are copied to a place without one, and run in an environment
+# that has both wheels. INSTALLED narrows them down; `make test` takes what lives on files inside the wheels.
+INSTALLED ?= packages/engine/tests e2e
+VENV_INSTALLED := .venv-installed
+$(VENV_INSTALLED)/.dev: requirements/dev.txt
+	@test -x $(VENV_INSTALLED)/bin/python || $(PYTHON) -m venv $(VENV_INSTALLED)
+	@$(VENV_INSTALLED)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) -r requirements/dev.txt
+	@touch $@
+
+## make test-installed  the engine's tests and e2e against the installed wheels, without any source; takes as long as `make test`
+test-installed: $(VENV)/.dev $(VENV_INSTALLED)/.dev $(VENV_AUDIT)/.done
+	@rm -rf build/installed
+	@$(BIN)/python -m release.build --to build/installed/wheels
+	@$(VENV_INSTALLED)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --force-reinstall build/installed/wheels/*.whl
+	@$(VENV_INSTALLED)/bin/python -c 'import autokestra, autokestra_secrets, sys; sys.exit(any("site-packages" not in p.__file__ for p in (autokestra, autokestra_secrets)))'
+	@$(BIN)/python -m release.away build/installed/tree
+	cd build/installed/tree && $(CURDIR)/$(VENV_INSTALLED)/bin/python -m pytest -n $(JOBS) -p no:cacheprovider $(INSTALLED)
 
 ## make lint        ruff, mypy (strict), import-linter
 lint: $(VENV)/.dev
@@ -131,7 +175,8 @@ pins:
 	uv pip compile $(PINS) requirements/bench.in -o requirements/bench.txt
 	uv pip compile $(PINS) requirements/bench-engines.in -o requirements/bench-engines.txt
 	uv pip compile $(PINS) requirements/docs.in -o requirements/docs.txt
+	uv pip compile $(PINS) -c requirements/dev.txt requirements/audit.in -o requirements/audit.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/secrets-alone.in -o requirements/secrets-alone.txt
 
 clean:
-	rm -rf $(VENV) $(ALONE) $(VENV_BENCH) $(VENV_ENGINES) $(VENV_DOCS) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(ALONE) $(VENV_BENCH) $(VENV_ENGINES) $(VENV_DOCS) $(VENV_AUDIT) $(VENV_INSTALLED) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

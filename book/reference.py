@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference that come out of the code, or checks that they are what the code says.
+"""Writes what comes out of the code: pages of docs/reference, and the help texts that the tests compare.
 
 `python -m book.reference` writes; with `--check` nothing is written, and a page that differs is an error. Runs where
 both packages are installed.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from book import commands, errors, library, schema
+from book import commands, errors, helptexts, library, schema
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
 NOTE: Final = "<!-- Written by `make reference` out of the code: change it there. -->\n"  # last: a title comes first
@@ -30,17 +30,18 @@ def main() -> int:
     """Write the pages, or compare them, and return the exit code."""
     checking = "--check" in sys.argv[1:]
     different = []
-    for name in PAGES:
-        path, text = FOLDER / name, written(name)
+    files = {FOLDER / name: written(name) for name in PAGES} | {helptexts.FILE: helptexts.page()}
+    for path, text in files.items():
+        name = str(path.relative_to(FOLDER.parents[1]))
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if checking:
             different.append(name)
         else:
             path.write_text(text, encoding="utf-8")
-            print(f"wrote {path.relative_to(FOLDER.parents[1])}")
+            print(f"wrote {name}")
     for name in different:
-        print(f"error: docs/reference/{name} is not what the code says\nhint: make reference", file=sys.stderr)
+        print(f"error: {name} is not what the code says\nhint: make reference", file=sys.stderr)
     return bool(different)
 
 

@@ -2,13 +2,15 @@
 
 import re
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import autokestra
 import autokestra_secrets
 from autokestra.errors import AutokestraError
-from book import commands, errors, library
+from book import commands, errors, library, schema
 from book.inspection import problems
 from book.pages import relinked
 from book.reference import FOLDER, PAGES, written
@@ -62,10 +64,19 @@ def test_what_is_said_once_is_said():
 
 def test_every_variable_is_in_the_reference():
     said = "".join(page.read_text(encoding="utf-8") for page in FOLDER.glob("*.md"))
-    sources = (path.read_text(encoding="utf-8") for path in ROOT.glob("packages/*/src/**/*.py"))
+    packages = (autokestra, autokestra_secrets)
+    sources = (path.read_text(encoding="utf-8") for each in packages for path in Path(each.__path__[0]).rglob("*.py"))
     variables = {name for source in sources for name in re.findall(r'"(AUTOKESTRA_[A-Z_]*[A-Z])"', source)}
     assert len(variables) > 5
     assert [] == sorted(name for name in variables if f"`{name}`" not in said)
+
+
+def test_the_security_page_knows_how_many_versions_of_the_databases_there_are():
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    stores, states = schema.secret_migrations(), schema.state_migrations()
+    assert f"| user version 1 and {len(stores['sqlite'])} |" in page
+    assert f"| SQLite 1 to {len(states['sqlite'])}, PostgreSQL 1 to {len(states['postgres'])} |" in page
+    assert f"(now {version('autokestra').rpartition('.')[0]})" in page
 
 
 def test_an_error_without_a_remedy_is_found():

@@ -7,6 +7,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_FOUND
+from autokestra.cli.completion.suggestions import file_paths
 from autokestra.cli.stores import accept_option, key_provider, opened_store, say, store_location, store_option
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ force_option = click.option("-f", "--force", is_flag=True, help="Overwrite what 
 
 
 @click.command("verify")
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=file_paths)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @store_option
 def verify(file: str | None, as_json: bool) -> int:  # noqa: FBT001  # click calls by name
@@ -58,7 +59,7 @@ def _counted(report: "Report") -> str:
 
 
 @click.command("backup")
-@click.argument("file")
+@click.argument("file", shell_complete=file_paths)
 @force_option
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was written.")
 @store_option
@@ -71,7 +72,7 @@ def backup(file: str, force: bool, quiet: bool) -> None:  # noqa: FBT001  # clic
 
 
 @click.command("restore")
-@click.argument("file")
+@click.argument("file", shell_complete=file_paths)
 @force_option
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was put back.")
 @store_option
@@ -85,7 +86,14 @@ def restore(file: str, force: bool, quiet: bool) -> None:  # noqa: FBT001  # cli
 
 
 @click.command("copy")
-@click.option("--to", "target", metavar="LOCATION", required=True, help="Path, sqlite:/// or postgresql:// URL.")
+@click.option(
+    "--to",
+    "target",
+    metavar="LOCATION",
+    required=True,
+    shell_complete=file_paths,
+    help="Path, sqlite:/// or postgresql:// URL.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace everything that is there.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be copied.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

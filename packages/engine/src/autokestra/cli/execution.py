@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import execution_ids, task_names
 from autokestra.cli.housekeeping import delete, prune
 from autokestra.cli.plugin import plugins_option
 from autokestra.cli.pool import pool_address, pool_options
@@ -56,7 +57,7 @@ def list_(most: int, as_json: bool, state: str | None) -> None:  # noqa: FBT001 
 
 
 @execution.command("show")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=execution_ids)
 @json_option
 @store_option
 @state_option
@@ -81,8 +82,8 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
 
 
 @execution.command("logs")
-@click.argument("id_", metavar="ID")
-@click.option("--task", metavar="TASK", help="Only this task.")
+@click.argument("id_", metavar="ID", shell_complete=execution_ids)
+@click.option("--task", metavar="TASK", shell_complete=task_names, help="Only this task.")
 @click.option("-f", "--follow", is_flag=True, help="Print lines as they come, until the execution has ended.")
 @click.option("--debug", is_flag=True, help="Also what only those who look for a fault want to know.")
 @json_option
@@ -119,8 +120,10 @@ def logs(
 
 
 @execution.command("resume")
-@click.argument("id_", metavar="ID")
-@click.option("--from", "from_task", metavar="TASK", help="Run this task and all that needs it again.")
+@click.argument("id_", metavar="ID", shell_complete=execution_ids)
+@click.option(
+    "--from", "from_task", metavar="TASK", shell_complete=task_names, help="Run this task and all that needs it again."
+)
 @click.option("--max-parallel", type=click.IntRange(1, 1024), metavar="N", help="Most tasks at once.")
 @pool_options
 @plugins_option
@@ -177,7 +180,7 @@ def resume(
 
 
 @execution.command("cancel")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=execution_ids)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing when it is done.")
 @state_option
 def cancel(id_: str, quiet: bool, state: str | None) -> int:  # noqa: FBT001  # click calls by name

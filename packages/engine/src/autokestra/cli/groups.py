@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import click
 
 from autokestra.errors import UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Entry(NamedTuple):
@@ -48,6 +51,17 @@ class LazyGroup(click.Group):
         raise UsageError(
             f"no such command '{name}'", hint=f"did you mean {nearest[0]}?" if nearest else f"{ctx.command_path} --help"
         )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """Suggest commands from the entries alone, and options."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  # only when a key is pressed
+
+        found = [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in self.entries.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table of commands from the entries alone."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import execution_ids
 from autokestra.cli.states import found_state, opened_state, state_option
 from autokestra.cli.stores import say
 from autokestra.cli.times import local_time, utc_time
@@ -68,7 +69,7 @@ def prune(
 
 
 @click.command("delete")
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=execution_ids)
 @dry_option
 @json_option
 @quiet_option

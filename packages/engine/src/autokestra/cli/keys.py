@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import file_paths
 from autokestra.cli.groups import Entry, LazyGroup
 from autokestra.cli.stores import accept_option, key_provider, opened_store, say, store_option
 from autokestra.errors import UsageError
@@ -81,7 +82,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click calls by name
 
 
 @click.command("create")
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=file_paths)
 def create(file: str | None) -> None:
     """Make a new key file, for a store that several machines share.
 
@@ -102,7 +103,13 @@ def create(file: str | None) -> None:
 
 
 @click.command("add")
-@click.option("--key-file", "file", metavar="FILE", help="The key in FILE; a new one is made when there is no FILE.")
+@click.option(
+    "--key-file",
+    "file",
+    metavar="FILE",
+    shell_complete=file_paths,
+    help="The key in FILE; a new one is made when there is no FILE.",
+)
 @click.option("--passphrase", is_flag=True, help="A passphrase, which is asked for or read from a pipe.")
 @click.option("--recovery", is_flag=True, help="A new key to print and keep, shown once on stdout.")
 @click.option("--label", metavar="TEXT", help="A word for the list of keys.")
@@ -197,7 +204,14 @@ def remove(slot: int, force: bool) -> None:  # noqa: FBT001  # click calls by na
 
 
 @click.command("reencrypt")
-@click.option("--key-file", "files", multiple=True, metavar="FILE", help="A further key to keep; may be given again.")
+@click.option(
+    "--key-file",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    shell_complete=file_paths,
+    help="A further key to keep; may be given again.",
+)
 @click.option("--drop-others", is_flag=True, help="Remove the keys that are not at hand; they cannot be kept.")
 @accept_option
 @store_option

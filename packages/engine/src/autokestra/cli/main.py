@@ -38,12 +38,16 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "secrets": Entry("autokestra.cli.secrets:secrets", "Store, show and remove secrets."),
     "config": Entry("autokestra.cli.config:config", "Show settings and where each comes from."),
     "doctor": Entry("autokestra.cli.doctor:doctor", "Check keys, stores and this machine, and say what to do."),
+    "completion": Entry(
+        "autokestra.cli.completion.command:completion",
+        "Print the script that completes commands for bash, zsh or fish.",
+    ),
 }
 
 
 def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click's signature
     """Print the version and leave."""
-    if wanted:
+    if wanted and not ctx.resilient_parsing:  # a line that is only completed
         from importlib.metadata import version  # noqa: PLC0415  # reads the installed files: 20 ms
 
         console.out(f"autokestra {version('autokestra')}")

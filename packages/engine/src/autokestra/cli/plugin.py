@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import action_types, folder_paths
 from autokestra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 plugins_option = click.option(
     "--plugins",
     metavar="DIR",
+    shell_complete=folder_paths,
     multiple=True,
     help="Folder of plugins; may be given again.  [also: $AUTOKESTRA_PLUGINS]",
 )
@@ -45,7 +47,7 @@ def list_(plugins: Sequence[str], as_json: bool) -> None:  # noqa: FBT001  # cli
 
 
 @plugin.command("show")
-@click.argument("type_", metavar="TYPE")
+@click.argument("type_", metavar="TYPE", shell_complete=action_types)
 @plugins_option
 @json_option
 def show(type_: str, plugins: Sequence[str], as_json: bool) -> None:  # noqa: FBT001  # click calls by name

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from autokestra.cli.completion.suggestions import file_paths
+
 if TYPE_CHECKING:
     from autokestra.worker.address import PoolAddress
 
@@ -12,9 +14,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--pool", metavar="URL", help="Workers that run the tasks: dask://HOST:PORT or tls://HOST:PORT."),
-    click.option("--tls-ca", metavar="FILE", envvar="AUTOKESTRA_TLS_CA", help="Who vouches for the others, PEM."),
-    click.option("--tls-cert", metavar="FILE", envvar="AUTOKESTRA_TLS_CERT", help="Our own certificate, PEM."),
-    click.option("--tls-key", metavar="FILE", envvar="AUTOKESTRA_TLS_KEY", help="The private key of that, PEM."),
+    click.option(
+        "--tls-ca",
+        metavar="FILE",
+        shell_complete=file_paths,
+        envvar="AUTOKESTRA_TLS_CA",
+        help="Who vouches for the others, PEM.",
+    ),
+    click.option(
+        "--tls-cert",
+        metavar="FILE",
+        shell_complete=file_paths,
+        envvar="AUTOKESTRA_TLS_CERT",
+        help="Our own certificate, PEM.",
+    ),
+    click.option(
+        "--tls-key",
+        metavar="FILE",
+        shell_complete=file_paths,
+        envvar="AUTOKESTRA_TLS_KEY",
+        help="The private key of that, PEM.",
+    ),
     click.option("--insecure-cluster", is_flag=True, help="Allow dask:// to another machine, without encryption."),
 )
 

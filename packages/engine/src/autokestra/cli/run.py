@@ -12,6 +12,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
+from autokestra.cli.completion.suggestions import file_paths
 from autokestra.cli.plugin import plugins_option
 from autokestra.cli.pool import pool_address, pool_options
 from autokestra.cli.states import state_option
@@ -57,7 +58,7 @@ tasks:
 #   env: {API_TOKEN: "{{ secrets.API_TOKEN }}"}
 """
 
-store_option = click.option("--store", metavar="LOCATION", help="Secrets store to use.")
+store_option = click.option("--store", metavar="LOCATION", shell_complete=file_paths, help="Secrets store to use.")
 plain_option = click.option("--plain", is_flag=True, help="Lines only, also on a terminal: no live view.")
 
 

@@ -9,6 +9,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_FOUND, EXIT_PERMISSION
+from autokestra.cli.completion.suggestions import file_paths
 from autokestra.cli.stores import opened_store, store_option
 from autokestra.errors import UsageError
 
@@ -19,7 +20,7 @@ STDIN: Final = "stdin"
 
 
 @click.command("scan")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=file_paths)
 @click.option("--all-versions", is_flag=True, help="Look for the kept earlier versions of each secret too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say how many files were read.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import file_paths, secret_names
 from autokestra.cli.groups import Entry, LazyGroup
 from autokestra.cli.stores import accept_option, opened_store, store_option
 from autokestra.errors import UsageError
@@ -85,9 +86,15 @@ class ValueTakingCommand(click.Command):
 
 
 @click.command("set", cls=ValueTakingCommand)
-@click.argument("name")
+@click.argument("name", shell_complete=secret_names)
 @click.argument("value", required=False)
-@click.option("--from-file", "file", metavar="FILE", help="Take the bytes of FILE as they are; '-' is stdin.")
+@click.option(
+    "--from-file",
+    "file",
+    metavar="FILE",
+    shell_complete=file_paths,
+    help="Take the bytes of FILE as they are; '-' is stdin.",
+)
 @click.option("--description", metavar="TEXT", help="What it is for. Stored in clear.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find it by; may be given again.")
 @click.option("--expires", metavar="WHEN", help="When it runs out: 30d, 12h, 2026-12-31.")
@@ -190,7 +197,7 @@ def read_input(file: str) -> bytes:
 
 
 @click.command("get")
-@click.argument("name")
+@click.argument("name", shell_complete=secret_names)
 @click.option("--version", type=click.IntRange(1), metavar="N", help="An earlier version; see `history`.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Do not warn that the value is shown.")
@@ -249,7 +256,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001  # click calls by name
 
 
 @click.command("delete")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=secret_names)
 @click.option("-f", "--force", is_flag=True, help="Do not ask. Required without a terminal.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was deleted.")
 @accept_option
@@ -282,7 +289,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 @click.command("rename")
-@click.argument("old")
+@click.argument("old", shell_complete=secret_names)
 @click.argument("new")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was renamed.")
 @accept_option

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autokestra.cli.completion.suggestions import file_paths
 from autokestra.cli.stores import say
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 state_option = click.option(
     "--state",
     metavar="LOCATION",
+    shell_complete=file_paths,
     help="State database: path or postgresql:// URL.  [default: $AUTOKESTRA_STATE, else $AUTOKESTRA_HOME/state.db]",
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import file_paths
 
 if TYPE_CHECKING:
     from autokestra_secrets import MasterKeyProvider, SecretStore
@@ -35,6 +36,7 @@ def remember_acceptance(ctx: click.Context, _: click.Parameter, accepted: bool) 
 store_option = click.option(
     "--store",
     metavar="LOCATION",
+    shell_complete=file_paths,
     expose_value=False,
     callback=remember_store,
     help="Path, sqlite:/// or postgresql:// URL.  [default: $AUTOKESTRA_STORE, else $AUTOKESTRA_HOME/secrets.db]",
@@ -48,9 +50,9 @@ accept_option = click.option(
 )
 
 
-def named_location() -> str | None:
-    """Return what `--store` said in the running command, None where it said nothing."""
-    location: str | None = click.get_current_context().meta.get(_LOCATION)
+def named_location(ctx: click.Context | None = None) -> str | None:
+    """Return what `--store` said in the running command (or in `ctx`), None where it said nothing."""
+    location: str | None = (ctx or click.get_current_context()).meta.get(_LOCATION)
     return location
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import file_paths, secret_names
 from autokestra.cli.secrets import read_input, unmaskable, warn_of
 from autokestra.cli.stores import accept_option, opened_store, store_option
 from autokestra.errors import UsageError
@@ -20,7 +21,7 @@ format_choice = click.Choice(["dotenv", "json", "shell"])
 
 
 @click.command("import")
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=file_paths)
 @click.option(
     "--format", "file_format", type=format_choice, help="What FILE is.  [default: by its extension and content]"
 )
@@ -85,9 +86,15 @@ def _from_environment(prefix: str, *, strip: bool) -> "dict[str, SecretValue]":
 
 
 @click.command("export")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=secret_names)
 @click.option("--format", "file_format", type=format_choice, default="dotenv", show_default=True)
-@click.option("-o", "--output", metavar="FILE", help="Write FILE, for you alone (0600), instead of stdout.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=file_paths,
+    help="Write FILE, for you alone (0600), instead of stdout.",
+)
 @click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not warn that values are written in clear.")
 @store_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import secret_names
 from autokestra.cli.expiry import due, parse_expiry
 from autokestra.cli.stores import accept_option, opened_store, store_option
 from autokestra.cli.times import local_time, utc_time
@@ -50,7 +51,7 @@ def metadata_table(
 
 
 @click.command("history")
-@click.argument("name")
+@click.argument("name", shell_complete=secret_names)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @store_option
 def history(name: str, as_json: bool) -> None:  # noqa: FBT001  # click calls by name
@@ -68,7 +69,7 @@ def history(name: str, as_json: bool) -> None:  # noqa: FBT001  # click calls by
 
 
 @click.command("rollback")
-@click.argument("name")
+@click.argument("name", shell_complete=secret_names)
 @click.option("--to", "version", type=click.IntRange(1), required=True, metavar="N", help="The version to go back to.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say that it was stored.")
 @accept_option
@@ -82,7 +83,7 @@ def rollback(name: str, version: int, quiet: bool) -> None:  # noqa: FBT001  # c
 
 
 @click.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=secret_names)
 @click.option("--description", metavar="TEXT", help="What it is for; an empty text takes it away.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="May be given again; an empty one takes all away.")
 @click.option("--expires", metavar="WHEN", help="30d, 12h, 2026-12-31, or never.")

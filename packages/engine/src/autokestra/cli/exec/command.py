@@ -9,6 +9,7 @@ import click
 
 from autokestra.cli import console
 from autokestra.cli.codes import EXIT_CANNOT, EXIT_NOT_FOUND, EXIT_OWN
+from autokestra.cli.completion.suggestions import file_paths
 from autokestra.cli.stores import opened_store, store_option
 
 _T = TypeVar("_T")
@@ -47,7 +48,9 @@ def _own(work: Callable[[], _T]) -> _T:
 @click.option("--prefix", default="", metavar="P", help="Put P before the name of each variable: TF_VAR_.")
 @click.option("--strict", is_flag=True, help="Show nothing early that may be the beginning of a value.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not warn of what cannot be passed or masked.")
-@click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED)
+@click.argument(
+    "command", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED, shell_complete=file_paths
+)
 @store_option
 def exec_(command: Sequence[str], only: Sequence[str], prefix: str, strict: bool, quiet: bool) -> int:  # noqa: FBT001
     """Run a program with secrets in its environment, and mask its output.

@@ -3,12 +3,20 @@
 import click
 
 from autokestra.cli import console
+from autokestra.cli.completion.suggestions import execution_ids, file_paths
 from autokestra.cli.states import found_state, state_option
 
 
 @click.command("report")
-@click.argument("id_", metavar="ID")
-@click.option("--html", "file", metavar="FILE", required=True, help="Where the page goes, for you alone (0600).")
+@click.argument("id_", metavar="ID", shell_complete=execution_ids)
+@click.option(
+    "--html",
+    "file",
+    metavar="FILE",
+    required=True,
+    shell_complete=file_paths,
+    help="Where the page goes, for you alone (0600).",
+)
 @click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what was written.")
 @state_option
