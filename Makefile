@@ -133,9 +133,18 @@ $(VENV_BENCH)/.done: requirements/bench.txt
 	$(VENV_BENCH)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) -r requirements/bench.txt
 	@touch $@
 
-## make bench       ratios against yardsticks that run in the same minute
-bench: $(VENV)/.dev $(VENV_BENCH)/.done
-	$(BIN)/python -m bench
+VENV_ENGINES := .venv-bench-engines
+$(VENV_ENGINES)/.done: requirements/bench-engines.txt
+	$(PYTHON) -m venv $(VENV_ENGINES)
+	$(VENV_ENGINES)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) -r requirements/bench-engines.txt
+	@touch $@
+
+# Without the environments of the others, what needs them says why it could not run; the rest is measured.
+## make bench       measure, compare with bench/results.json, write it and its page (BENCHES="engine vault" for some)
+bench: $(VENV)/.dev
+	-@$(MAKE) --no-print-directory $(VENV_BENCH)/.done
+	-@$(MAKE) --no-print-directory $(VENV_ENGINES)/.done
+	$(BIN)/python -m bench $(BENCHES)
 
 # The site in build/site, from pages, code and pins alone: no address but those of links stands in it. See book/.
 VENV_DOCS := .venv-docs
@@ -164,9 +173,10 @@ pins:
 	uv pip compile $(PINS) requirements/dev.in -o requirements/dev.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/runtime.in -o requirements/runtime.txt
 	uv pip compile $(PINS) requirements/bench.in -o requirements/bench.txt
+	uv pip compile $(PINS) requirements/bench-engines.in -o requirements/bench-engines.txt
 	uv pip compile $(PINS) requirements/docs.in -o requirements/docs.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/audit.in -o requirements/audit.txt
 	uv pip compile $(PINS) -c requirements/dev.txt requirements/secrets-alone.in -o requirements/secrets-alone.txt
 
 clean:
-	rm -rf $(VENV) $(ALONE) $(VENV_BENCH) $(VENV_DOCS) $(VENV_AUDIT) $(VENV_INSTALLED) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(ALONE) $(VENV_BENCH) $(VENV_ENGINES) $(VENV_DOCS) $(VENV_AUDIT) $(VENV_INSTALLED) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,9 @@
 """Attempts through a cluster of two workers on this machine, beside the local pool on the same rows in PostgreSQL.
 
-Coordinator, scheduler, both workers and the database share the processors here, so the ratio says what the way through
-a scheduler costs, and not what a cluster gains. The yardstick is the local pool in the same minute.
+Coordinator, scheduler, both workers and the database share the processors here, so the figures say what the way through
+a scheduler costs, and not what a cluster gains. The yardstick of attempts is a plain ThreadPoolExecutor with as many
+threads as the workers have slots, on the same tables, which does the least that is durable; that of layers is the local
+pool.
 """
 
 import os
@@ -17,11 +19,13 @@ from autokestra.app import App
 from autokestra.cluster import cluster_engine
 from autokestra.worker.address import PoolAddress
 from autokestra.workflow.loader import load_workflow
+from bench.postgres import EXECUTOR, executor_rate
+from bench.results import Found, Row
 from servers.cluster import ClusterWorker, Scheduler
 from servers.postgresql import PostgresServer
 
-ATTEMPTS: Final = 2_000
-LAYER: Final = 100
+SIZES: Final = (2_000, 100)  # attempts, tasks of a layer
+QUICK: Final = (50, 5)
 SLOTS: Final = 4  # of each of two workers
 
 ATTEMPTS_A_SECOND: Final = 120.0
@@ -30,27 +34,37 @@ DAG_SECONDS: Final = 3.0
 _COMMAND: Final = (str(Path(sys.executable).with_name("workflow")),)
 
 
-def main() -> None:
-    """Print the figures with their targets."""
-    found = run()
-    local = found["local"]
-    for name, rate, least in (
-        ("attempts, local pool (the yardstick)", local, None),
-        ("attempts, two workers of a cluster", found["cluster"], ATTEMPTS_A_SECOND),
+def measure(*, quick: bool = False) -> Found:
+    """Return all of it, measured once."""
+    attempts, width = QUICK if quick else SIZES
+    found = _figures(attempts, width)
+    executor, local_layers = found["executor"], found["local layers"]
+    rows = [
+        _rate(f"attempts, {EXECUTOR}", executor, executor),
+        _rate("attempts, local pool", found["local"], executor),
+        _rate("attempts, two workers of a cluster", found["cluster"], executor, ATTEMPTS_A_SECOND),
+    ]
+    pool = f"three layers of {width}, local pool"
+    for name, key, target in (
+        (pool, "local layers", None),
+        (f"three layers of {width}, cluster", "cluster layers", DAG_SECONDS),
     ):
-        verdict = "" if least is None else f"   {'met' if rate >= least else 'MISSED'}: at least {least:,.0f}"
-        print(f"{name:44} {rate:10,.0f} /s {rate / local:8.2f}{verdict}")
-    for name, seconds, most in (
-        ("three layers of 100, local pool", found["local_dag"], None),
-        ("three layers of 100, cluster", found["cluster_dag"], DAG_SECONDS),
-    ):
-        verdict = "" if most is None else f"   {'met' if seconds <= most else 'MISSED'}: at most {most:,.0f}"
-        print(f"{name:44} {seconds:10.2f} s  {seconds / found['local_dag']:8.2f}{verdict}")
-    print(f"{'first result of a new coordinator':44} {found['first']:10.2f} s")
+        ratio = found[key] / local_layers
+        rows.append(
+            Row(name=name, value=found[key], unit="s", better="lower", yardstick=pool, ratio=ratio, target=target)
+        )
+    rows.append(Row(name="first result of a new coordinator", value=found["first"], unit="s", better="lower"))
+    return rows
 
 
-def run(*, attempts: int = ATTEMPTS, layer: int = LAYER, slots: int = SLOTS) -> dict[str, float]:
-    """Measure all of it once; rates are per second, the rest in seconds."""
+def _rate(name: str, rate: float, executor: float, target: float | None = None) -> Row:
+    return Row(
+        name=name, value=rate, unit="/s", better="higher", yardstick=EXECUTOR, ratio=rate / executor, target=target
+    )
+
+
+def _figures(attempts: int, width: int) -> dict[str, float]:
+    """Return rates a second, and seconds of the rest."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autokestra-bench-")))
         server = PostgresServer.started({"fsync": "on"})
@@ -66,7 +80,7 @@ def run(*, attempts: int = ATTEMPTS, layer: int = LAYER, slots: int = SLOTS) -> 
             ClusterWorker(
                 _COMMAND,
                 "--slots",
-                str(slots),
+                str(SLOTS),
                 pool=scheduler.url,
                 env=environ,
                 directory=folder,
@@ -83,11 +97,11 @@ def run(*, attempts: int = ATTEMPTS, layer: int = LAYER, slots: int = SLOTS) -> 
             folder, "many", [f"{{id: t{n}, type: core/console.log, inputs: {{message: x}}}}" for n in range(attempts)]
         )
         one = _loaded(folder, "one", ["{id: t, type: core/console.log, inputs: {message: x}}"])
-        dag = _loaded(folder, "dag", _layers(layer))
+        dag = _loaded(folder, "dag", _layers(width))
         address = PoolAddress.parse(scheduler.url)
 
         def local(workflow: Any) -> float:
-            with app.engine(max_parallel=2 * slots, observer=lambda _: None) as engine:
+            with app.engine(max_parallel=2 * SLOTS, observer=lambda _: None) as engine:
                 return _seconds(engine, workflow)
 
         def remote(workflow: Any) -> float:
@@ -99,10 +113,11 @@ def run(*, attempts: int = ATTEMPTS, layer: int = LAYER, slots: int = SLOTS) -> 
         first = time.perf_counter() - begun
         return {
             "first": first,
+            "executor": executor_rate(server, attempts, 2 * SLOTS),
             "local": attempts / local(many),
             "cluster": attempts / remote(many),
-            "local_dag": local(dag),
-            "cluster_dag": remote(dag),
+            "local layers": local(dag),
+            "cluster layers": remote(dag),
         }
 
 

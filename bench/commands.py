@@ -16,9 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from bench.results import OURS, Absent, Found, Row
+
 SECRETS: Final = 10_000
+QUICK_SECRETS: Final = 500
 ROUNDS: Final = 11
 BULK_ROUNDS: Final = 3
+YARDSTICK: Final = "python -c pass"
 WORKFLOW: Final = str(Path(sys.executable).with_name("workflow"))
 VALUE: Final = "a value of about fifty bytes, as tokens often are {:06}"
 
@@ -92,7 +96,7 @@ def _time(command: Command) -> float:
     return seconds
 
 
-def measure(timed: Mapping[str, Command], rounds: int) -> dict[str, float]:
+def medians_of(timed: Mapping[str, Command], rounds: int) -> dict[str, float]:
     """Return the median wall time of each command in seconds."""
     times: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(rounds):
@@ -101,56 +105,59 @@ def measure(timed: Mapping[str, Command], rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _bulk(folder: Path, base: Environ, nothing: Command) -> None:
-    """Import and list 10,000 secrets, each round in a store of its own."""
+def _bulk(folder: Path, base: Environ, nothing: Command, *, count: int, rounds: int) -> Iterator[Row]:
+    """Import and list many secrets, each round in a store of its own."""
     lines = folder / "many.env"
-    lines.write_text("".join(f"N{number:06}={VALUE.format(number)}\n" for number in range(SECRETS)), encoding="utf-8")
-    rounds: list[dict[str, float]] = []
-    for number in range(BULK_ROUNDS):
+    lines.write_text("".join(f"N{number:06}={VALUE.format(number)}\n" for number in range(count)), encoding="utf-8")
+    found: list[dict[str, float]] = []
+    for number in range(rounds):
         environ = {**base, "AUTOKESTRA_HOME": str(folder / f"bulk-{number}")}
         timed = {
-            "nothing": nothing,
             "import": Command([WORKFLOW, "secrets", "import", "--quiet", str(lines)], environ, b""),
             "list": Command([WORKFLOW, "secrets", "list"], environ, b""),
             "list --json": Command([WORKFLOW, "secrets", "list", "--json"], environ, b""),
         }
-        rounds.append(measure({"nothing": nothing}, 3) | {name: _time(command) for name, command in timed.items()})
-    took = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+        one = medians_of({YARDSTICK: nothing}, 3)
+        found.append(one | {name: _time(command) for name, command in timed.items()})
+    took = {name: statistics.median(one[name] for one in found) for name in found[0]}
     for name in ("import", "list", "list --json"):
-        seconds, ratio = took[name], took[name] / took["nothing"]
-        within = seconds <= IMPORT_SECONDS if name == "import" else ratio <= LIST_RATIO
-        limit = f"at most {IMPORT_SECONDS:g} s" if name == "import" else f"at most {LIST_RATIO:g} times"
-        _line(f"secrets {name} of {SECRETS:,}", seconds, ratio, f"  ({limit}: {'yes' if within else 'NO'})")
+        yield Row(
+            name=f"secrets {name} of {count:,}",
+            value=took[name],
+            unit="s",
+            better="lower",
+            yardstick=YARDSTICK,
+            ratio=took[name] / took[YARDSTICK],
+            target=IMPORT_SECONDS if name == "import" else LIST_RATIO,
+            target_of="value" if name == "import" else "ratio",
+        )
 
 
-def _line(name: str, seconds: float, ratio: float, verdict: str = "") -> None:
-    print(f"{name:30} {seconds * 1e3:8.1f} ms {ratio:6.1f}{verdict}")
-
-
-def main() -> None:
-    """Print the table of ratios."""
+def measure(*, quick: bool = False) -> Found:
+    """Return the ratios of one `get`, theirs beside ours, and of many secrets."""
     with tempfile.TemporaryDirectory(prefix="akb-") as name:  # short: it holds a socket of gpg's
         folder = Path(name)
         base = {"PATH": os.environ["PATH"], "HOME": name, "LANG": "C.UTF-8"}
         mine = {**base, "AUTOKESTRA_HOME": str(folder / "home")}
         _run([WORKFLOW, "secrets", "set", "TOKEN", "--quiet"], mine, given=b"value-of-the-token")
         nothing = Command([sys.executable, "-c", "pass"], base, b"")
+        get = Command([WORKFLOW, "secrets", "get", "TOKEN", "--quiet"], mine, b"value-of-the-token")
         with others(folder, base) as theirs:
-            timed = {
-                "python -c pass": nothing,
-                "workflow secrets get": Command(
-                    [WORKFLOW, "secrets", "get", "TOKEN", "--quiet"], mine, b"value-of-the-token"
-                ),
-                **{name: command for name, command in theirs.items() if command is not None},
-            }
-            medians = measure(timed, ROUNDS)
-        for command, seconds in medians.items():
-            _line(command, seconds, seconds / medians["python -c pass"])
-        for command, installed in theirs.items():
-            if installed is None:
-                print(f"{command:30} not installed")
-        _bulk(folder, base, nothing)
-
-
-if __name__ == "__main__":
-    main()
+            installed = {name: command for name, command in theirs.items() if command is not None}
+            timed = {YARDSTICK: nothing, "workflow secrets get": get, **installed}
+            medians = medians_of(timed, 2 if quick else ROUNDS)
+        found: list[Row | Absent] = [
+            Row(
+                name="one value, from the command line",
+                value=seconds,
+                unit="s",
+                better="lower",
+                yardstick=YARDSTICK,
+                ratio=seconds / medians[YARDSTICK],
+                subject=OURS if command == "workflow secrets get" else f"`{command}`",
+            )
+            for command, seconds in medians.items()
+        ]
+        found += [Absent(name=name, reason="not installed") for name, command in theirs.items() if command is None]
+        count, rounds = (QUICK_SECRETS, 1) if quick else (SECRETS, BULK_ROUNDS)
+        return [*found, *_bulk(folder, base, nothing, count=count, rounds=rounds)]

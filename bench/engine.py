@@ -1,141 +1,206 @@
 """How many tasks a second, at what growth, in what memory, and how fast a log becomes rows.
 
-The yardstick is a loop of `subprocess.run(["true"])` in the same minute: what the machine takes to start a program
-that does nothing. Every figure stands beside it, since other work on the machine slows both down. Tasks run under
-`isolation: none` but where `hidden` is said.
+The yardstick of tasks is a loop of `subprocess.run(["true"])` in the same minute: what the machine takes to start a
+program that does nothing. That of the log is the same pipe read line by line into a plain SQLite table, with nothing
+masked; that of memory is `python -c pass`. Tasks run under `isolation: none` but where `hidden` is said. Every run is a
+cold one of `workflow run`, with start-up and durable rows, in a home of its own.
 """
 
 import json
 import os
-import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from autokestra.actions.isolation import find_bubblewrap
+from bench.results import Absent, Found, Row
+from servers.nobody import AS_NOBODY, NOBODY
 
-WORKFLOW: Final = Path(sys.executable).with_name("workflow")
+WORKFLOW: Final = str(Path(sys.executable).with_name("workflow"))
 TRUES: Final = 300  # runs of the yardstick
-SMALL: Final = 1_000  # tasks
-LARGE: Final = 10_000
-LINES: Final = 300_000
 LINE: Final = "x" * 99  # and its end makes 100 bytes
+SIZES: Final = (1_000, 10_000, 300_000)  # tasks, many tasks, lines
+QUICK: Final = (50, 200, 5_000)
+
+# The peak of a process counts from its fork, so what is forked here would begin with all that is imported here.
+LAUNCHER: Final = """
+import json, os, subprocess, sys, time
+begun = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([time.perf_counter() - begun, os.waitstatus_to_exitcode(status), usage.ru_maxrss]))
+"""
 
 TASKS_A_SECOND: Final = 200.0
 HIDDEN_A_SECOND: Final = 100.0  # tasks under isolation: hidden
-GROWTH: Final = 1.5  # time per task at LARGE, as a multiple of that at SMALL
-MEMORY: Final = 150.0  # MB of the engine at LARGE
+GROWTH: Final = 1.5  # time per task with many, as a multiple of that with few
+MEMORY: Final = 150.0  # MB of the engine with many
 LINES_A_SECOND: Final = 100_000.0
 
+TRUE: Final = "subprocess.run of `true`"
 
-def main() -> None:
-    """Print the figures with their targets."""
-    found = run()
-    yardstick = found["yardstick_per_second"]
-    print(f"{'subprocess.run([true])':34} {yardstick:10,.0f} /s   1.00  (the yardstick)")
-    for name, rate in (("tasks, 1,000", "tasks_per_second"), ("tasks, 10,000", "tasks_per_second_large")):
-        ratio = found[rate] / yardstick
-        print(
-            f"{name:34} {found[rate]:10,.0f} /s {ratio:6.2f}{_verdict(found[rate] >= TASKS_A_SECOND, 'at least 200/s')}"
-        )
-    if "hidden_per_second" in found:
-        hidden = found["hidden_per_second"]
-        verdict = _verdict(hidden >= HIDDEN_A_SECOND, "at least 100/s")
-        print(f"{'tasks under hidden, 1,000':34} {hidden:10,.0f} /s {hidden / yardstick:6.2f}{verdict}")
+
+def measure(*, quick: bool = False) -> Found:
+    """Return all of it, measured once."""
+    small, large, lines = QUICK if quick else SIZES
+    with tempfile.TemporaryDirectory(prefix="autokestra-bench-") as name:
+        folder = Path(name)
+        return list(_measured(folder, small, large, lines))
+
+
+def _measured(folder: Path, small: int, large: int, lines: int) -> Iterator[Row | Absent]:
+    first = trues_per_second()
+    few, _ = execute(folder, "few", independent(small))
+    hidden = _hidden(independent(small))
+    many, memory = execute(folder, "many", independent(large))
+    items, _ = execute(folder, "items", fan_out(large))
+    trues = (first + trues_per_second()) / 2
+    yield _rate(TRUE, trues, trues)
+    yield _rate(f"tasks, {small:,}", small / few, trues, TASKS_A_SECOND)
+    yield _rate(f"tasks, {large:,}", large / many, trues, TASKS_A_SECOND)
+    if isinstance(hidden, float):
+        yield _rate(f"tasks under hidden, {small:,}", small / hidden, trues, HIDDEN_A_SECOND)
     else:
-        print(f"{'tasks under hidden':34} not here: {find_bubblewrap()[1]}")
-    items = found["items_per_second"]
-    print(f"{'items of one forEach, 10,000':34} {items:10,.0f} /s {items / yardstick:6.2f}")
-    growth = found["growth"]
-    print(f"{'time per task, 10,000 to 1,000':34} {growth:10.2f} x{_verdict(growth <= GROWTH, 'at most 1.5')}")
-    memory = found["memory_mb"]
-    print(f"{'memory at 10,000':34} {memory:10.0f} MB{_verdict(memory <= MEMORY, 'at most 150')}")
-    lines = found["lines_per_second"]
-    print(
-        f"{'log, pipe to masked rows':34} {lines:10,.0f} lines/s{_verdict(lines >= LINES_A_SECOND, 'at least 100,000')}"
+        yield hidden
+    yield _rate(f"items of one forEach, {large:,}", large / items, trues)
+    growth = (many / large) / (few / small)
+    yield Row(
+        name=f"time per task with {large:,}, to that with {small:,}",
+        value=growth,
+        unit="times",
+        better="lower",
+        yardstick=f"time per task with {small:,}",
+        ratio=growth,
+        target=GROWTH,
+    )
+    _, bare = _waited([sys.executable, "-c", "pass"], {})
+    yield Row(
+        name=f"memory of the engine at {large:,}",
+        value=memory,
+        unit="MB",
+        better="lower",
+        yardstick="python -c pass",
+        ratio=memory / bare,
+        target=MEMORY,
+    )
+    loud, _ = execute(folder, "loud", printing(lines))
+    plain = _plain_log(folder / "plain.db", lines)
+    yield Row(
+        name="log, from the pipe to masked rows",
+        value=lines / loud,
+        unit="lines/s",
+        better="higher",
+        yardstick="the same pipe into a plain table",
+        ratio=plain / loud,
+        target=LINES_A_SECOND,
     )
 
 
-def run(*, small: int = SMALL, large: int = LARGE, lines: int = LINES) -> dict[str, float]:
-    """Measure all of it once; rates are per second, sizes in MB (10**6 bytes)."""
-    yardstick = _yardstick()
-    with tempfile.TemporaryDirectory(prefix="autokestra-bench-") as name:
-        folder = Path(name)
-        few, _ = _execute(folder, "few", independent(small))
-        hidden = 0.0
-        if find_bubblewrap()[0]:
-            hidden, _ = _execute(folder, "hidden", {**independent(small), "isolation": "hidden"})
-        many, memory = _execute(folder, "many", independent(large))
-        items, _ = _execute(folder, "items", fan_out(large))
-        loud, _ = _execute(folder, "loud", printing(lines))
-    yardstick = (yardstick + _yardstick()) / 2
-    return ({"hidden_per_second": small / hidden} if hidden else {}) | {
-        "yardstick_per_second": yardstick,
-        "tasks_per_second": small / few,
-        "tasks_per_second_large": large / many,
-        "items_per_second": large / items,
-        "growth": (many / large) / (few / small),
-        "memory_mb": memory,
-        "lines_per_second": lines / loud,
-    }
+def _rate(name: str, rate: float, trues: float, target: float | None = None) -> Row:
+    return Row(name=name, value=rate, unit="/s", better="higher", yardstick=TRUE, ratio=rate / trues, target=target)
 
 
 def independent(count: int) -> dict[str, Any]:
     """Return a workflow of `count` tasks that need nothing and do nothing."""
-    tasks = [{"id": f"t{number}", "type": "core/shell.run", "inputs": {"script": "true"}} for number in range(count)]
-    return {"id": "independent", "isolation": "none", "tasks": tasks}
+    return {"id": "independent", "isolation": "none", "tasks": [_true(f"t{number}") for number in range(count)]}
+
+
+def layers(width: int) -> dict[str, Any]:
+    """Return a workflow of three layers; each task waits for all of the layer before."""
+    tasks = [
+        _true(f"t{layer}-{number}", needs=[f"t{layer - 1}-{other}" for other in range(width)] if layer else [])
+        for layer in range(3)
+        for number in range(width)
+    ]
+    return {"id": "layers", "isolation": "none", "tasks": tasks}
 
 
 def fan_out(count: int) -> dict[str, Any]:
     """Return a workflow of one task with `count` items."""
-    each = {"id": "each", "type": "core/shell.run", "forEach": list(range(count)), "inputs": {"script": "true"}}
-    return {"id": "items", "isolation": "none", "tasks": [each]}
+    return {"id": "items", "isolation": "none", "tasks": [_true("each", forEach=list(range(count)))]}
 
 
 def printing(count: int) -> dict[str, Any]:
     """Return a workflow of one task that prints `count` lines of 100 bytes."""
-    script = f"set +o pipefail; yes {LINE} | head -n {count}"  # `yes` ends by SIGPIPE
-    return {"id": "printing", "tasks": [{"id": "print", "type": "core/shell.run", "inputs": {"script": script}}]}
+    return {"id": "printing", "tasks": [{"id": "print", "type": "core/shell.run", "inputs": {"script": loud(count)}}]}
 
 
-def _execute(folder: Path, name: str, workflow: dict[str, Any]) -> tuple[float, float]:
+def _true(task: str, **more: object) -> dict[str, Any]:
+    return {"id": task, "type": "core/shell.run", "inputs": {"script": "true"}, **more}
+
+
+def loud(count: int) -> str:
+    """Return a script that prints `count` lines of 100 bytes; `yes` ends by SIGPIPE."""
+    return f"set +o pipefail; yes {LINE} | head -n {count}"
+
+
+def execute(
+    folder: Path, name: str, workflow: dict[str, Any], *arguments: str, prefix: tuple[str, ...] = ()
+) -> tuple[float, float]:
     """Run a workflow in a home of its own; return seconds, start-up included, and the engine's memory in MB."""
     file = folder / f"{name}.json"
     file.write_text(json.dumps(workflow), encoding="utf-8")
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "LANG": "C.UTF-8",
-        "AUTOKESTRA_HOME": str(folder / name),
-    }
-    begun = time.perf_counter()
-    process = subprocess.Popen([WORKFLOW, "run", str(file), "--quiet"], env=environ, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{name} ended with code {process.returncode}")
-    return seconds, _memory(usage)
+    environ = {"HOME": str(folder), "LANG": "C.UTF-8", "AUTOKESTRA_HOME": str(folder / name)}
+    return _waited([*prefix, WORKFLOW, "run", str(file), "--quiet", *arguments], environ)
 
 
-def _memory(usage: resource.struct_rusage) -> float:
+def _waited(command: list[str], environ: dict[str, str]) -> tuple[float, float]:
+    """Return the seconds a command took and its memory in MB (10**6 bytes); raises RuntimeError when it fails."""
+    variables = {"PATH": os.environ["PATH"], **environ}
+    launched = [sys.executable, "-I", "-S", "-c", LAUNCHER, *command]
+    done = subprocess.run(launched, env=variables, stdout=subprocess.PIPE, check=True)
+    seconds, code, memory = json.loads(done.stdout)
+    if code:
+        raise RuntimeError(f"a run ended with code {code}")
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there, KiB here
-    return usage.ru_maxrss * unit / 1e6
+    return seconds, memory * unit / 1e6
 
 
-def _yardstick() -> float:
+def _hidden(workflow: dict[str, Any]) -> float | Absent:
+    """Return the seconds of a run under `hidden`; for root, who cannot be held, as somebody else."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autokestra-bench-")))
+        prefix: tuple[str, ...] = ()
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+            prefix = (sys.executable, "-c", AS_NOBODY, str(NOBODY))
+        asked = {**workflow, "isolation": "hidden"}
+        try:
+            seconds, _ = execute(folder, "hidden", asked, "--require-isolation", prefix=prefix)
+        except RuntimeError:
+            return Absent(name="tasks under hidden", reason="bubblewrap does not work here, see `workflow doctor`")
+        return seconds
+
+
+def _plain_log(database: Path, lines: int) -> float:
+    """Return the seconds that a pipe of as many lines takes into a plain table, a thousand at a time."""
+    begun = time.perf_counter()
+    db = sqlite3.connect(database)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("CREATE TABLE log (number INTEGER PRIMARY KEY, message TEXT)")
+    with subprocess.Popen(["bash", "-c", loud(lines)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        batch: list[tuple[int, str]] = []
+        for number, line in enumerate(process.stdout):
+            batch.append((number, line.decode()))
+            if len(batch) == 1000:
+                db.executemany("INSERT INTO log VALUES (?, ?)", batch)
+                db.commit()
+                batch.clear()
+        db.executemany("INSERT INTO log VALUES (?, ?)", batch)
+        db.commit()
+    db.close()
+    return time.perf_counter() - begun
+
+
+def trues_per_second() -> float:
+    """Return how many programs that do nothing this machine starts a second, one after another."""
     begun = time.perf_counter()
     for _ in range(TRUES):
         subprocess.run(["true"], check=True)
     return TRUES / (time.perf_counter() - begun)
-
-
-def _verdict(good: bool, target: str) -> str:  # noqa: FBT001  # read as a sentence where it is called
-    return f"  ({target}: {'yes' if good else 'NO'})"
-
-
-if __name__ == "__main__":
-    main()

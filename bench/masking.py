@@ -1,50 +1,59 @@
 """Masking, ours beside one regular expression and Airflow's masker, all measured in one run.
 
-Every figure comes from a process of its own (`masking_subject.py`), and beside it stands the rate of a plain
-`bytes.find` over the same text in the same process: the ratio of the two is what can be compared between machines.
+One match in 100 lines of 120 bytes; ours looks for all forms of a value, the others for the value. Every figure comes
+from a process of its own (`masking_subject.py`), and the yardstick is a plain `bytes.find` over the same text in the
+same process, five times in turns; the medians count. That of building is one pass over the whole text. A line is
+coloured when it has three colours in it.
 Airflow's masker is measured when `.venv-bench` has it (`requirements/bench.txt`).
 """
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
-from math import log10
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from autokestra_secrets import SecretMasker
+from bench.results import OURS, Absent, Found, Row
 
 COUNTS: Final = (1, 10, 50, 200, 1000, 5000)
+QUICK: Final = (1, 50)
 ROOT: Final = Path(__file__).parents[1]
 SUBJECT: Final = Path(__file__).with_name("masking_subject.py")
 BENCH_PYTHON: Final = Path(os.environ.get("BENCH_PYTHON", ROOT / ".venv-bench" / "bin" / "python"))
-PLOT: Final = ROOT / "docs" / "explanation" / "masking-speed.svg"
 MIB: Final = 1 << 20
+LINE_BYTES: Final = 120
+TEXT_BYTES: Final = 40_000 * LINE_BYTES
 
 Figures = dict[str, float]
 
 
-class Target(NamedTuple):
-    """A figure that is to be reached with so many secrets."""
+RATE: Final = "MB/s in 64 KiB chunks"
+COLOURED_RATE: Final = "MB/s in 64 KiB chunks, every line coloured"
+LINE: Final = "time per line"
+COLOURED_LINE: Final = "time per line, coloured"
+BUILD: Final = "time to build"
+PATTERNS: Final = "patterns"
+PEAK: Final = "peak memory of building and scanning"
+FIND: Final = "bytes.find over the same text"
 
-    secrets: int
-    figure: str
-    limit: float
-    at_least: bool
+PATHOLOGICAL_SECONDS: Final = 1.0
 
 
-TARGETS: Final = (
-    Target(50, "plain_mb_per_second", 1000, at_least=True),
-    Target(1000, "plain_mb_per_second", 700, at_least=True),
-    Target(50, "coloured_mb_per_second", 100, at_least=True),
-    Target(1000, "plain_us_per_line", 5, at_least=False),
-    Target(1000, "coloured_us_per_line", 15, at_least=False),
-    Target(50, "build_seconds", 0.1, at_least=False),
-    Target(1000, "build_seconds", 2.5, at_least=False),
-)
+def target(name: str, secrets: float) -> float | None:
+    """Return what is promised of a figure with so many secrets."""
+    limits: dict[str, dict[float, float]] = {
+        RATE: {50: 1000, 1000: 700},
+        COLOURED_RATE: {50: 100},
+        LINE: dict.fromkeys((1, 10, 50, 200, 1000), 5e-6),
+        COLOURED_LINE: dict.fromkeys((1, 10, 50, 200, 1000), 15e-6),
+        BUILD: {50: 0.1, 1000: 2.5},
+    }
+    return limits.get(name, {}).get(secrets)
+
 
 # Values and texts that make a naive matcher quadratic, each a megabyte: seconds.
 PATHOLOGICAL: Final = {
@@ -58,22 +67,25 @@ PATHOLOGICAL: Final = {
 }
 
 
-def run() -> dict[str, Any]:
-    """Measure everything and return it: engine -> list of figures, pathological inputs, machine."""
-    engines = {"ours": sys.executable, "re": sys.executable}
-    if BENCH_PYTHON.exists():
-        engines["airflow"] = str(BENCH_PYTHON)
-    return {
-        "machine": machine(),
-        "engines": {name: [_measured(python, name, count) for count in COUNTS] for name, python in engines.items()},
-        "pathological": {name: _seconds(value, text) for name, (value, text) in PATHOLOGICAL.items()},
-    }
-
-
-def machine() -> str:
-    """Return the date and what it was measured on."""
-    date = time.strftime("%Y-%m-%d")
-    return f"{date}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+def measure(*, quick: bool = False) -> Found:
+    """Return everything: engine by engine, then the pathological inputs."""
+    counts = QUICK if quick else COUNTS
+    found: list[Row | Absent] = []
+    for name, (python, engine) in {
+        OURS: (sys.executable, "ours"),
+        "one `re`": (sys.executable, "re"),
+        "Airflow": (str(BENCH_PYTHON), "airflow"),
+    }.items():
+        if not Path(python).exists():
+            found.append(Absent(name=name, reason=f"no {BENCH_PYTHON.parents[1].name}, which `make bench` makes"))
+            continue
+        try:
+            for count in counts:
+                found += _rows(name, _measured(python, engine, count))
+        except subprocess.CalledProcessError as error:
+            sys.stderr.write(error.stderr)
+            found.append(Absent(name=name, reason=f"ended with code {error.returncode}"))
+    return [*found, *(_pathological(name, value, text) for name, (value, text) in PATHOLOGICAL.items())]
 
 
 def _measured(python: str, engine: str, count: int) -> Figures:
@@ -83,7 +95,34 @@ def _measured(python: str, engine: str, count: int) -> Figures:
     return figures
 
 
-def _seconds(value: bytes, text: bytes) -> float:
+def _rows(subject: str, figures: Figures) -> Iterator[Row]:
+    find, secrets = figures["find_mb_per_second"], figures["secrets"]
+
+    def row(name: str, value: float, unit: str, ratio: float | None = None) -> Row:
+        return Row(
+            name=name,
+            value=value,
+            unit=unit,
+            better="higher" if unit == "MB/s" else "lower",
+            yardstick=None if ratio is None else FIND,
+            ratio=ratio,
+            target=target(name, secrets) if subject == OURS else None,
+            subject=subject,
+            at=secrets,
+        )
+
+    for kind, rate, line in (("plain", RATE, LINE), ("coloured", COLOURED_RATE, COLOURED_LINE)):
+        if f"{kind}_mb_per_second" in figures:
+            speed, seconds = figures[f"{kind}_mb_per_second"], figures[f"{kind}_us_per_line"] / 1e6
+            yield row(rate, speed, "MB/s", speed / find)
+            yield row(line, seconds, "s", seconds / (LINE_BYTES / (find * 1e6)))
+    build = figures["build_seconds"]
+    yield row(BUILD, build, "s", build / (TEXT_BYTES / (find * 1e6)))
+    yield row(PATTERNS, figures["patterns"], "")
+    yield row(PEAK, figures["peak_mib"], "MiB")
+
+
+def _pathological(name: str, value: bytes, text: bytes) -> Row:
     masker = SecretMasker([value])
     stream = masker.stream()
     stream.feed(b"")
@@ -91,93 +130,5 @@ def _seconds(value: bytes, text: bytes) -> float:
     for at in range(0, len(text), 65536):
         stream.feed(text[at : at + 65536])
     stream.flush()
-    return time.perf_counter() - begin
-
-
-def table(result: dict[str, Any]) -> str:
-    """Return the figures as text: per engine and number of secrets, then targets and pathological inputs."""
-    lines = [
-        result["machine"],
-        "one match per 100 lines of 120 bytes; ratio: to a plain bytes.find over the same text",
-        "",
-        f"{'':8} {'secrets':>7} {'patterns':>8} {'build s':>8} {'peak MiB':>8} {'MB/s':>8} {'ratio':>6} {'us/line':>8}",
-    ]
-    lines[-1] += f" {'coloured MB/s':>14} {'us/line':>8}"
-    for engine, rows in result["engines"].items():
-        for row in rows:
-            ratio = row["plain_mb_per_second"] / row["find_mb_per_second"]
-            colour = (
-                f"{row['coloured_mb_per_second']:14.0f} {row['coloured_us_per_line']:8.1f}" if engine == "ours" else ""
-            )
-            lines.append(
-                f"{engine:8} {row['secrets']:7.0f} {row['patterns']:8.0f} {row['build_seconds']:8.3f}"
-                f" {row['peak_mib']:8.0f} {row['plain_mb_per_second']:8.1f} {ratio:6.3f}"
-                f" {row['plain_us_per_line']:8.2f} {colour}".rstrip()
-            )
-    lines.append("")
-    ours = {row["secrets"]: row for row in result["engines"]["ours"]}
-    for target in TARGETS:
-        value = ours[target.secrets][target.figure]
-        reached = value >= target.limit if target.at_least else value <= target.limit
-        bound = "at least" if target.at_least else "at most"
-        verdict = "yes" if reached else "NO"
-        lines.append(
-            f"{target.figure} with {target.secrets} secrets: {value:.3g} ({bound} {target.limit:g}: {verdict})"
-        )
-    lines.append("")
-    lines += [f"{name}: {seconds:.3f} s" for name, seconds in result["pathological"].items()]
-    return "\n".join(lines)
-
-
-def plot(result: dict[str, Any]) -> str:
-    """Return the rates in 64 KiB chunks as an SVG, both axes logarithmic."""
-    width, height, left, bottom = 640, 380, 70, 50
-    decades = (-1, 4)  # 0.1 MB/s to 10 GB/s
-
-    def x(count: float) -> float:
-        return left + log10(count) / log10(COUNTS[-1]) * (width - left - 110)
-
-    def y(value: float) -> float:
-        share = (log10(max(value, 10 ** decades[0])) - decades[0]) / (decades[1] - decades[0])
-        return height - bottom - share * (height - bottom - 30)
-
-    box = f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {box}>',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{left}" y="18">Masking, MB/s in 64 KiB chunks by number of secrets ({result["machine"]})</text>',
-    ]
-    for decade in range(decades[0], decades[1] + 1):
-        level = y(10**decade)
-        parts.append(f'<line x1="{left}" x2="{width - 110}" y1="{level:.0f}" y2="{level:.0f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 8}" y="{level + 4:.0f}" text-anchor="end">{10.0**decade:g}</text>')
-    low = height - bottom + 20
-    parts += [f'<text x="{x(count):.0f}" y="{low}" text-anchor="middle">{count}</text>' for count in COUNTS]
-    colours = {"ours": "#0b6", "re": "#c60", "airflow": "#06c"}
-    labels = {"ours": "ours, all forms", "re": "re, values only", "airflow": "Airflow, values only"}
-    for number, (engine, rows) in enumerate(result["engines"].items()):
-        points = [(x(row["secrets"]), y(row["plain_mb_per_second"])) for row in rows]
-        path = " ".join(f"{at:.0f},{level:.0f}" for at, level in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colours[engine]}" stroke-width="2"/>')
-        at, level = points[-1]
-        label = f'x="{at + 6:.0f}" y="{level - 2 + number * 6:.0f}" fill="{colours[engine]}"'
-        parts.append(f"<text {label}>{labels[engine]}</text>")
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def main() -> None:
-    """Print the table; `python -m bench.masking --json` prints everything, `--plot` also writes the SVG of the docs."""
-    result = run()
-    if "--json" in sys.argv:
-        print(json.dumps(result, indent=2))
-    else:
-        print(table(result))
-        if "airflow" not in result["engines"]:
-            print(f"\nAirflow's masker was not measured: no {BENCH_PYTHON.relative_to(ROOT)}")
-    if "--plot" in sys.argv:
-        PLOT.parent.mkdir(parents=True, exist_ok=True)
-        PLOT.write_text(plot(result), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    seconds = time.perf_counter() - begin
+    return Row(name=name, value=seconds, unit="s", better="lower", target=PATHOLOGICAL_SECONDS)

@@ -2,7 +2,7 @@
 
 The server is started here, on a socket, and waits for the disk and tidies up as it would in earnest. The yardstick for
 attempts is a plain ThreadPoolExecutor on the same tables, a connection for each thread, which does the least that is
-durable: insert, claim and end each attempt, a commit each.
+durable: insert, claim and end each attempt, a commit each. That of log lines is an `INSERT` and a commit for each.
 """
 
 import tempfile
@@ -18,57 +18,59 @@ from autokestra.app import App
 from autokestra.executions.plan import Start
 from autokestra.executions.records import AttemptState, Execution, ExecutionState, Lease, LogLine, execution_id
 from autokestra.executions.store import ExecutionStore
+from bench.results import Found, Row
 from servers.postgresql import PostgresServer
 
-SINGLES: Final = 2_000
-LINES: Final = 300_000
-ATTEMPTS: Final = 2_000
+SIZES: Final = (2_000, 300_000, 2_000)  # lines row by row, lines by COPY, attempts
+QUICK: Final = (100, 5_000, 100)
 THREADS: Final = 2
 
 LINES_A_SECOND: Final = 100_000.0
 ATTEMPTS_A_SECOND: Final = 400.0
 
 
-def main() -> None:
-    """Print the figures with their targets."""
-    found = run()
-    singles, yardstick = found["singles"], found["yardstick"]
-    _print("log lines, row by row", singles, singles)
-    _print("log lines, COPY in batches of 500", found["copied_500"], singles)
-    _print("log lines, as the log writer batches them", found["copied"], singles, least=LINES_A_SECOND)
-    _print("claims, one thread", found["claims_1"])
-    _print("claims, eight threads", found["claims_8"])
-    _print("attempts, ThreadPoolExecutor (the yardstick)", yardstick, yardstick)
-    _print("attempts, local pool on the same rows", found["attempts"], yardstick, least=ATTEMPTS_A_SECOND)
-    _print("attempts, local pool on SQLite", found["attempts_sqlite"], yardstick)
+SINGLY: Final = "log lines, row by row"
+EXECUTOR: Final = "ThreadPoolExecutor on the same rows"
 
 
-def _print(name: str, rate: float, yardstick: float | None = None, *, least: float | None = None) -> None:
-    ratio = "" if yardstick is None else f" {rate / yardstick:8.2f}"
-    verdict = "" if least is None else f"   {'met' if rate >= least else 'MISSED'}: at least {least:,.0f}"
-    print(f"{name:44} {rate:10,.0f} /s{ratio}{verdict}")
-
-
-def run(*, singles: int = SINGLES, lines: int = LINES, attempts: int = ATTEMPTS) -> dict[str, float]:
-    """Measure all of it once; rates are per second."""
+def measure(*, quick: bool = False) -> Found:
+    """Return all of it, measured once."""
+    singles, lines, attempts = QUICK if quick else SIZES
     server = PostgresServer.started({"fsync": "on", "autovacuum": "on"})
     try:
         url = server.url()
         with ExecutionStore.open(url) as store:
-            found = {
-                "singles": _rate(singles, lambda: _singly(server, _begun(store, []), singles)),
-                "copied_500": _rate(lines, lambda: _copied(store, lines, 500)),
-                "copied": _rate(lines, lambda: _written(store, lines)),
-                "claims_1": _claims(store, attempts, 1),
-                "claims_8": _claims(store, attempts, 8),
-            }
-        found["yardstick"] = _rate(attempts, lambda: _yardstick(server, attempts))
+            singly = _rate(singles, lambda: _singly(server, _begun(store, []), singles))
+            copied = _rate(lines, lambda: _copied(store, lines, 500))
+            written = _rate(lines, lambda: _written(store, lines))
+            claims = {threads: _claims(store, attempts, threads) for threads in (1, 8)}
+        executor = executor_rate(server, attempts)
         with tempfile.TemporaryDirectory(prefix="autokestra-bench-") as folder:
-            found["attempts"] = _engine(Path(folder), attempts, state=url)
-            found["attempts_sqlite"] = _engine(Path(folder), attempts, state=None)
-        return found
+            pool = _engine(Path(folder), attempts, state=url)
+            on_sqlite = _engine(Path(folder), attempts, state=None)
     finally:
         server.stop()
+    return [
+        _row(SINGLY, singly, SINGLY, singly),
+        _row("log lines, COPY in batches of 500", copied, SINGLY, singly),
+        _row("log lines, as the log writer batches them", written, SINGLY, singly, LINES_A_SECOND),
+        _row("claims, one thread", claims[1], EXECUTOR, executor),
+        _row("claims, eight threads", claims[8], EXECUTOR, executor),
+        _row(f"attempts, {EXECUTOR}", executor, EXECUTOR, executor),
+        _row("attempts, local pool on the same rows", pool, EXECUTOR, executor, ATTEMPTS_A_SECOND),
+        _row("attempts, local pool on SQLite", on_sqlite, EXECUTOR, executor),
+    ]
+
+
+def _row(name: str, rate: float, yardstick: str, beside: float, target: float | None = None) -> Row:
+    return Row(
+        name=name, value=rate, unit="/s", better="higher", yardstick=yardstick, ratio=rate / beside, target=target
+    )
+
+
+def executor_rate(server: PostgresServer, count: int, threads: int = THREADS) -> float:
+    """Return how many attempts a second a ThreadPoolExecutor does, on the tables that a store has made."""
+    return _rate(count, lambda: _yardstick(server, count, threads))
 
 
 def _rate(count: int, work: Callable[[], object]) -> float:
@@ -155,7 +157,7 @@ def _claims(store: ExecutionStore, count: int, threads: int) -> float:
     return _rate(count, all_of_them)
 
 
-def _yardstick(server: PostgresServer, count: int) -> None:
+def _yardstick(server: PostgresServer, count: int, threads: int) -> None:
     local = threading.local()
     execution = "yardstick"
     with server.connect() as connection:
@@ -191,7 +193,7 @@ def _yardstick(server: PostgresServer, count: int) -> None:
             (AttemptState.SUCCESS.value, *key),
         )
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(attempt, range(1, count + 1)))
 
 

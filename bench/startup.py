@@ -13,7 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from bench.results import Found, Row
+
 ROUNDS: Final = 21
+QUICK_ROUNDS: Final = 3
+YARDSTICK: Final = "python -c pass"
 WORKFLOW: Final = Path(sys.executable).with_name("workflow")
 TARGETS: Final = {"secrets get (key)": 9.0, "run one echo": 35.0}
 
@@ -26,17 +30,23 @@ tasks:
 """
 
 
-def main() -> None:
-    """Print the table of start-up ratios."""
+def measure(*, quick: bool = False) -> Found:
+    """Return the start-up ratios."""
     with tempfile.TemporaryDirectory(prefix="autokestra-bench-") as folder:
-        medians = measure(commands(Path(folder)))
-    yardstick = medians.pop("python -c pass")
-    print(f"{'python -c pass':24} {yardstick * 1e3:7.1f} ms   1.0  (the yardstick)")
-    for name, median in medians.items():
-        ratio = median / yardstick
-        target = TARGETS.get(name)
-        verdict = "" if target is None else f"  (at most {target:.0f}: {'yes' if ratio <= target else 'NO'})"
-        print(f"{name:24} {median * 1e3:7.1f} ms {ratio:5.1f}{verdict}")
+        medians = medians_of(commands(Path(folder)), QUICK_ROUNDS if quick else ROUNDS)
+    return [
+        Row(
+            name=name,
+            value=median,
+            unit="s",
+            better="lower",
+            yardstick=YARDSTICK,
+            ratio=median / medians[YARDSTICK],
+            target=TARGETS.get(name),
+            target_of="ratio",
+        )
+        for name, median in medians.items()
+    ]
 
 
 def commands(folder: Path) -> dict[str, tuple[Sequence[str], Mapping[str, str]]]:
@@ -60,7 +70,7 @@ def commands(folder: Path) -> dict[str, tuple[Sequence[str], Mapping[str, str]]]
     echo.write_text(ECHO, encoding="utf-8")
     get = [str(WORKFLOW), "secrets", "get", "TOKEN", "--quiet"]
     return {
-        "python -c pass": ([sys.executable, "-c", "pass"], base),
+        YARDSTICK: ([sys.executable, "-c", "pass"], base),
         "secrets get (key)": (get, generated),
         "secrets get (passphrase)": (get, passphrase),
         "secrets list": ([str(WORKFLOW), "secrets", "list"], generated),
@@ -69,10 +79,10 @@ def commands(folder: Path) -> dict[str, tuple[Sequence[str], Mapping[str, str]]]
     }
 
 
-def measure(timed: Mapping[str, tuple[Sequence[str], Mapping[str, str]]]) -> dict[str, float]:
+def medians_of(timed: Mapping[str, tuple[Sequence[str], Mapping[str, str]]], rounds: int) -> dict[str, float]:
     """Return the median wall time of each command in seconds."""
     times: dict[str, list[float]] = {name: [] for name in timed}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, (command, environ) in timed.items():
             start = time.perf_counter()
             subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)

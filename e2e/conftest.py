@@ -15,29 +15,10 @@ import pexpect
 import pytest
 
 from e2e.runs import running
+from servers.nobody import AS_NOBODY, NOBODY
 
 COMMAND = Path(sys.executable).with_name("workflow")
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NOBODY = 40_000 + os.getpid() % 20_000  # a user of whom nothing else runs
-
-# Becomes somebody else than root, and, since an interpreter in root's own home would be out of reach, shows the
-# folders above it as empty but for it: in a mount namespace of this process alone. 0x20000 is CLONE_NEWNS, 0x4000
-# MS_REC, 1 << 18 MS_PRIVATE, 0x1000 MS_BIND.
-AS_NOBODY = """
-import ctypes, os, pathlib, sys
-libc, base, who = ctypes.CDLL(None, use_errno=True), pathlib.Path(sys.base_prefix), int(sys.argv[1])
-closed = [path for path in reversed(base.parents) if not path.stat().st_mode & 1]
-if closed and libc.unshare(0x20000) == 0 and libc.mount(None, b"/", None, 0x4000 | 1 << 18, None) == 0:
-    held = os.open(base, os.O_PATH)
-    if libc.mount(b"none", bytes(closed[0]), b"tmpfs", 0, b"mode=755") == 0:
-        base.mkdir(parents=True)
-        libc.mount(b"/proc/self/fd/%d" % held, bytes(base), None, 0x5000, None)
-    os.close(held)
-os.setgroups([])
-os.setgid(who)
-os.setuid(who)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 SECONDS = 60  # a command that takes longer hangs
 
 # Root may read and write every file. Without these capabilities it is stopped by modes like anybody else, so that
