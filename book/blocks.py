@@ -7,10 +7,15 @@ stands for any number of lines.
 
 Blocks of other kinds are to be read. One that somebody could take for something to run says in a comment before it why
 it is not run here: `<!-- not run: REASON -->`, or `<!-- run by TEST -->` where a test of its own does it.
+
+The README of an example is gone through in a copy of its folder. A server that it starts with `&` goes on until the
+page ends.
 """
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -103,15 +108,26 @@ def pattern(expected: list[str]) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def type_in(page: Path, home: Path, environ: Mapping[str, str] | None = None, *, programs: Path | None = None) -> int:
+def type_in(
+    page: Path,
+    home: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    programs: Path | None = None,
+    beside: Path | None = None,
+) -> int:
     """Go through a page in `home`, and return how many commands there were.
 
     `home` is empty, or as the page before has left it. `environ` holds variables that the page says are set,
-    `programs` is the folder of the installed command, by default that of this interpreter. Raises AssertionError at
-    the first command that prints something else than the page shows.
+    `programs` is the folder of the installed command, by default that of this interpreter, and `beside` a folder that
+    the reader has copied and gone into. Raises AssertionError at the first command that prints something else than
+    the page shows.
     """
     folder = home / "work"
-    folder.mkdir(exist_ok=True)
+    if beside is None:
+        folder.mkdir(exist_ok=True)
+    else:
+        shutil.copytree(beside, folder, ignore=shutil.ignore_patterns("__pycache__"))
     variables = {
         "PATH": f"{programs or Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
@@ -120,32 +136,53 @@ def type_in(page: Path, home: Path, environ: Mapping[str, str] | None = None, *,
         **(environ or {}),
     }
     count = 0
-    for block in blocks(page):
-        if block.title:
-            file = folder / block.title
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(block.text, encoding="utf-8")
-        if block.kind != "console":
-            continue
-        for command, expected in steps(block.text):
-            text = _typed(command, folder, variables).replace(str(home), "~")
-            shown = text if text.endswith("\n") or not text else text + "\n"
-            if not pattern(expected).fullmatch(shown):
-                wanted = "\n".join(expected)
-                raise AssertionError(f"{page.name}: `{command}` printed:\n{shown}\nthe page shows:\n{wanted}")
-            count += 1
+    left: list[int] = []
+    try:
+        for block in blocks(page):
+            if block.title:
+                file = folder / block.title
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text, encoding="utf-8")
+            if block.kind != "console":
+                continue
+            for command, expected in steps(block.text):
+                text = _typed(command, folder, variables, left).replace(str(home), "~")
+                shown = text if text.endswith("\n") or not text else text + "\n"
+                if not pattern(expected).fullmatch(shown):
+                    wanted = "\n".join(expected)
+                    raise AssertionError(f"{page.name}: `{command}` printed:\n{shown}\nthe page shows:\n{wanted}")
+                count += 1
+    finally:
+        for group in left:
+            _signal(group, signal.SIGKILL)
     return count
 
 
-def _typed(command: str, folder: Path, environ: dict[str, str]) -> str:
-    done = subprocess.run(
+def _typed(command: str, folder: Path, environ: dict[str, str], left: list[int]) -> str:
+    """Return what a command prints; when it leaves something running, its process group is added to `left`."""
+    with subprocess.Popen(
         ["bash", "-c", command],
         cwd=folder,
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=SECONDS,
-        check=False,
-    )
-    return done.stdout.decode()
+        process_group=0,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        except BaseException:
+            _signal(process.pid, signal.SIGKILL)
+            raise
+    if _signal(process.pid, 0):
+        left.append(process.pid)  # as long as somebody is in the group, no other can get its number
+    return output.decode()
+
+
+def _signal(group: int, number: int) -> bool:
+    """Send a signal to a process group, and return whether anybody was there."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,8 +1,8 @@
 """A hook of MkDocs: which pages there are, and in which order.
 
 A page that is put into one of the folders of `pages` is in the navigation without any list. Pages that lie outside of
-docs/, because readers look for them there, are shown too, under "Project". Runs in the environment of the site, which
-has MkDocs and nothing of ours.
+docs/, because readers look for them there, are shown too, under "Examples" and "Project". Runs in the environment of
+the site, which has MkDocs and nothing of ours.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from book.pages import ELSEWHERE, FOLDERS, ROOT, relinked
+from book.pages import ELSEWHERE, EXAMPLES, FOLDERS, PROJECT, ROOT, relinked
 
 
 def on_config(config: Any) -> Any:
@@ -22,7 +22,9 @@ def on_config(config: Any) -> Any:
         if pages:
             # The section's own page comes first, and the theme shows it for the title of the section.
             nav.append({title: sorted(pages, key=lambda page: (not page.endswith("/index.md"), page))})
-    nav.append({"Project": list(ELSEWHERE.values())})
+        if folder == "howto":
+            nav.append({"Examples": list(EXAMPLES.values())})
+    nav.append({"Project": list(PROJECT.values())})
     config["nav"] = nav
     return config
 

@@ -14,17 +14,22 @@ FOLDERS: Final = {
     "spec": "Specification",
     "adr": "Decisions",
 }
-# What stands elsewhere in the project, and where the site shows it.
-ELSEWHERE: Final = {
+# The pages of the examples, the list of all first, and where the site shows them.
+EXAMPLES: Final = {
+    "examples/README.md": "examples/index.md",
+    **{
+        path.relative_to(ROOT).as_posix(): f"examples/{path.parent.name}.md"
+        for path in sorted(ROOT.glob("examples/*/README.md"))
+    },
+}
+PROJECT: Final = {
     "packages/secrets/README.md": "project/library.md",
     "SECURITY.md": "project/security.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "CHANGELOG.md": "project/changelog.md",
-    **{
-        path.relative_to(ROOT).as_posix(): f"project/example-{path.parent.name}.md"
-        for path in sorted(ROOT.glob("examples/*/README.md"))
-    },
 }
+# What stands elsewhere in the project, and where the site shows it.
+ELSEWHERE: Final = {**EXAMPLES, **PROJECT}
 LINK: Final = re.compile(
     r"(?<!!)\[(?P<text>[^\]]*)\]\((?!https?:|mailto:|#)(?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)"
 )

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from e2e.runs import running
 from servers.nobody import AS_NOBODY, NOBODY
 
 COMMAND = Path(sys.executable).with_name("workflow")
+EXAMPLES = Path(__file__).parents[1] / "examples"
 SECONDS = 60  # a command that takes longer hangs
 
 # Root may read and write every file. Without these capabilities it is stopped by modes like anybody else, so that
@@ -77,7 +80,7 @@ class Workflow:
         """
         given = input.encode(errors="surrogateescape") if isinstance(input, str) else input
         done = subprocess.run(
-            [*self.prefix, *command(*args, powerless=powerless)],
+            [*self.prefix, *command(*args, powerless=powerless, executable=self.executable)],
             input=given or b"",
             env=self.environment({**self.changes, **(env or {})}),
             cwd=cwd or self.user,
@@ -108,9 +111,9 @@ class Workflow:
         return done.stdout
 
 
-def command(*args: str | Path, powerless: bool = False) -> list[str]:
+def command(*args: str | Path, powerless: bool = False, executable: Path = COMMAND) -> list[str]:
     """Return the argv of the command; with `powerless` and as root, behind something that drops root's powers."""
-    argv = [str(COMMAND), *map(str, args)]
+    argv = [str(executable), *map(str, args)]
     if powerless and os.geteuid() == 0:
         if sys.platform != "linux":
             pytest.skip("root ignores file modes, and only Linux lets it give that up")
@@ -169,6 +172,34 @@ def hidden(unprivileged: Workflow) -> Workflow:
     if checks["isolation"]["status"] == "warn":
         pytest.skip(checks["isolation"]["message"])
     return unprivileged
+
+
+@pytest.fixture
+def example(user: Path) -> Callable[[str], Path]:
+    """Copy an example into the user's directory, and return its folder: `example("retry")`."""
+
+    def copied(name: str) -> Path:
+        return shutil.copytree(EXAMPLES / name, user / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    return copied
+
+
+@pytest.fixture(scope="session")
+def plugin_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has this one's packages and that of examples/plugin-python, as pip installs it."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "ours.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    source = shutil.copytree(EXAMPLES / "plugin-python", folder / "source")  # building leaves files behind
+    programs = folder / "bin"
+    options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
+    pip = (sys.executable, "-m", "pip", "--python", programs / "python")
+    subprocess.run([*pip, "install", *options, source], check=True)
+    command = programs / "workflow"
+    command.write_text(f"#!{programs}/python\nimport sys\nfrom autokestra.cli.main import main\nsys.exit(main())\n")
+    command.chmod(0o755)
+    return programs
 
 
 class Terminal(pexpect.spawn):  # type: ignore[misc]  # generic in its stubs only

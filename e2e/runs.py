@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+from autokestra_secrets.testing import assert_no_leak
+
 if TYPE_CHECKING:
     from e2e.conftest import Workflow
 
 SECONDS = 60  # what takes longer hangs
+SECRET = "cn-7Rq+/w91=kZ0&dX4"  # of the examples' stores; each encoding writes it differently
 
 
 def saved(workflow: "Workflow", text: str, name: str = "flow.yaml") -> Path:
@@ -58,6 +62,34 @@ def running(workflow: "Workflow") -> Iterator[Callable[..., subprocess.Popen[str
         for process in processes:
             with process:
                 process.kill()
+
+
+def told(workflow: "Workflow", *arguments: str | Path, code: int = 0, **options: Any) -> str:
+    """Run, expect this exit code and that SECRET is in no output and in no file; return what was shown."""
+    done = workflow(*arguments, **options)
+    shown = done.stdout + done.stderr
+    assert code == done.returncode, shown
+    assert_no_leak([SECRET], shown, workflow.home, workflow.user)
+    return shown
+
+
+@contextmanager
+def served(program: Path, *arguments: str, token: str, log: Path | None = None) -> Iterator[str]:
+    """Start the server of an example and give its address; it reads a token, and its stderr becomes the file `log`."""
+    with (
+        (log or Path("/dev/null")).open("wb") as talk,
+        subprocess.Popen(
+            [sys.executable, program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=talk, text=True
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(token + "\n")
+            process.stdin.close()
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 def wait_for(what: Callable[[], object], why: str | Callable[[], str], seconds: float = SECONDS) -> None:

@@ -14,16 +14,20 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from e2e.runs import served
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted(page.parent for page in ROOT.glob("examples/*/README.md"))
+EXAMPLES = sorted(ROOT.glob("examples/*/*.yaml"))
 
 
 # --- the search ---------------------------------------------------------------------------------------------------
@@ -386,53 +390,112 @@ def test_a_workflow_that_misuses_its_secrets_gives_none_away(scene: Scene, home:
 # --- the examples -------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def penguins(folder: Path, values: dict[str, str]) -> Iterator[list[str]]:
-    """The server that penguins.yaml asks, which wants the planted token."""
-    with subprocess.Popen(
-        [sys.executable, folder / "server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        server.stdin.write(values["API_TOKEN"])
-        server.stdin.close()
-        yield ["-i", f"api={server.stdout.readline().strip()}"]
-        server.terminate()
+Needs = Callable[[Path, dict[str, str]], AbstractContextManager[list[str]]]
+
+
+def listening(program: str, token: str, name: str, *arguments: str) -> Needs:
+    """The server of an example, which wants the planted `token`; its address is the input `name`."""
+
+    @contextmanager
+    def needs(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+        with served(file.parent / program, *arguments, token=values[token]) as address:
+            yield ["-i", f"{name}={address}"]
+
+    return needs
 
 
 @contextmanager
-def nothing(folder: Path, values: dict[str, str]) -> Iterator[list[str]]:
+def archive(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+    """The database that is archived, and for the way back an archive of it."""
+    code = "import os, sample, archive; from pathlib import Path as P; archive.create(P('shop.db'), P('.'), os.environ['P'])"
+    environ = {"PATH": os.environ["PATH"], "P": values["BACKUP_PASSPHRASE"], "PYTHONPATH": str(file.parent)}
+    subprocess.run([sys.executable, "-c", code], cwd=file.parent, env=environ, check=True)
+    [made] = file.parent.glob("*.enc")
+    yield ["-i", f"archive={made.name}"] if file.name == "restore.yaml" else []
+
+
+@contextmanager
+def orders(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+    """A database whose name is the planted secret."""
+    name = values["DATABASE_URL"].replace("/", "-") + ".db"
+    values["DATABASE_URL"] = f"sqlite:///{name}"
+    if file.name == "report.yaml":
+        with closing(sqlite3.connect(file.parent / name)) as database, database:
+            database.execute("CREATE TABLE orders (day, product, cents)")
+            database.execute("INSERT INTO orders VALUES ('2026-10-01', 'tea', 450)")
+        yield ["-i", "from=2026-10-01", "-i", "until=2026-10-02"]
+    else:
+        yield []
+
+
+@contextmanager
+def signing(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+    """A signing key in the place of the planted text, which is none."""
+    key = Ed25519PrivateKey.generate()
+    values["SIGNING_KEY"] = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    yield []
+
+
+@contextmanager
+def plugins(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
+    """The folder of the plugin."""
+    yield ["--plugins", str(file.parent / "plugins")]
+
+
+@contextmanager
+def nothing(file: Path, values: dict[str, str]) -> Iterator[list[str]]:
     """An example that runs as it is."""
     yield []
 
 
-NEEDS = {"penguins": penguins}
+NEEDS: dict[str, Needs] = {
+    "ci": signing,
+    "database-backup": archive,
+    "penguins": listening("server.py", "API_TOKEN", "api"),
+    "plugin-python": listening("receiver.py", "WEBHOOK_KEY", "url"),
+    "plugin-shell": plugins,
+    "retry": listening("flaky.py", "RATES_TOKEN", "api", "--failures", "1"),
+    "sql-report": orders,
+}
 
 
-@pytest.mark.parametrize("source", ["store", "environment"])
-@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
-def test_an_example_gives_no_secret_away(scene: Scene, home: Path, tmp_path: Path, folder: Path, source: str) -> None:
+SOURCES = [(example, "store") for example in EXAMPLES] + [
+    (example, "environment") for example in EXAMPLES if example.parent.name in ("ci", "penguins")
+]
+
+
+@pytest.mark.parametrize(
+    ("example", "source"), SOURCES, ids=[f"{file.parent.name}/{file.name}-{source}" for file, source in SOURCES]
+)
+def test_an_example_gives_no_secret_away(
+    scene: Scene, home: Path, tmp_path: Path, example: Path, source: str, request: pytest.FixtureRequest
+) -> None:
+    if example.parent.name == "plugin-python":
+        scene.workflow.executable = request.getfixturevalue("plugin_environment") / "workflow"
     copy = tmp_path / "example"
-    shutil.copytree(folder, copy)
-    for file in sorted(copy.glob("*.yaml")):
-        document = yaml.safe_load(file.read_text())
-        values = {name: f"cn/{secrets.token_urlsafe(18)}+=" for name in document.get("secrets", [])}
-        asked_for = {name for task in document["tasks"] for name in task.get("env", {})}
-        # A first run, which fails for want of its secrets, makes the database that is then held open.
-        with NEEDS.get(folder.name, nothing)(copy, values) as arguments:
-            scene.run("first", "run", file, *arguments)
-            if source == "store":
-                for name, value in values.items():
-                    assert 0 == scene.run("set", "secrets", "set", name, input=value)
-            with held_open(home / "state.db"):
-                assert 0 == scene.run("run", "run", file, *arguments, env=values if source == "environment" else {})
-                scene.look()
-                scene.collect(home, copy)
-        children = sum(task["type"] in ("core/shell.run", "core/python.run") for task in document["tasks"])
-        assert scene.tasks_started() >= children
+    shutil.copytree(example.parent, copy)
+    file = copy / example.name
+    document = yaml.safe_load(file.read_text())
+    values = {name: f"cn/{secrets.token_urlsafe(18)}+=" for name in document.get("secrets", [])}
+    asked_for = {name for task in document["tasks"] for name in task.get("env", {})}
+    # A first run, which fails for want of its secrets, makes the database that is then held open.
+    with NEEDS.get(example.parent.name, nothing)(file, values) as arguments:
+        scene.run("first", "run", file, *arguments)
+        if source == "store":
+            for name, value in values.items():
+                assert 0 == scene.run("set", "secrets", "set", name, input=value)
+        with held_open(home / "state.db"):
+            assert 0 == scene.run("run", "run", file, *arguments, env=values if source == "environment" else {})
+            scene.look()
+            scene.collect(home, copy)
+    children = sum(task["type"] in ("core/shell.run", "core/python.run") for task in document["tasks"])
+    assert scene.tasks_started() >= children
 
-        row = json.loads(scene.seen["show --json stdout"])
-        assert {source} == set(row["secrets"].values()) or not values
-        seen = {**scene.seen, **scene.starts(allowed=asked_for)}
-        for channel, data in seen.items():
-            assert [] == found(values, data), channel
-        for channel in ("run stdout", "state.db-wal", "show stdout", "list stdout", "argv"):
-            assert found({"the name": document["id"]}, seen[channel]), f"{channel} was not searched"
+    row = json.loads(scene.seen["show --json stdout"])
+    # What only a called workflow uses is written down there.
+    assert ({source} if "{{ secrets." in file.read_text() else set()) == set(row["secrets"].values())
+    seen = {**scene.seen, **scene.starts(allowed=asked_for)}
+    for channel, data in seen.items():
+        assert [] == found(values, data), channel
+    for channel in ("run stdout", "state.db-wal", "show stdout", "list stdout", "argv"):
+        assert found({"the name": document["id"]}, seen[channel]), f"{channel} was not searched"

@@ -32,7 +32,8 @@ def test_a_page_shows_what_happens(page, tmp_path, request):
     assert type_in(page, tmp_path, environ) > 0
 
 
-WITH_CODE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+EXAMPLES = sorted(ROOT.glob("examples/**/README.md"))  # typed by test_examples_typed.py, in their folders
+WITH_CODE = [*PAGES, *EXAMPLES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 WORKFLOWS = [(page, block) for page in PAGES for block in blocks(page) if is_workflow(block)]
 
 
@@ -105,7 +106,7 @@ def test_every_action_and_input_is_in_the_reference(workflow):
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)(?P<target>[^)#\s]+)(?:#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page):
     for match in LINK.finditer(page.read_text(encoding="utf-8")):
         assert (page.parent / match["target"]).exists(), f"{page.name} links to {match['target']}"

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -45,13 +46,21 @@ def ask(address: str, authorization: str | None = f"Bearer {TOKEN}") -> tuple[in
 
 
 @pytest.mark.parametrize("folder", [path for path in sorted(EXAMPLES.iterdir()) if path.is_dir()], ids=lambda p: p.name)
-def test_an_example_explains_itself_and_is_valid(workflow, folder: Path) -> None:
-    assert (folder / "README.md").is_file()
+def test_an_example_explains_itself_and_is_valid(workflow, folder: Path, request: pytest.FixtureRequest) -> None:
+    page = (folder / "README.md").read_text(encoding="utf-8")
     files = sorted(folder.glob("*.yaml"))
     assert files
-    done = workflow("validate", *files)
-    assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stderr
+    assert [] == [file.name for file in files if f"]({file.name})" not in page]
+    if folder.name == "plugin-python":
+        workflow.executable = request.getfixturevalue("plugin_environment") / "workflow"
+    plugins = ("--plugins", folder / "plugins") if (folder / "plugins").is_dir() else ()
+    done = workflow("validate", "--strict", *files, *plugins)
+    assert 0 == done.returncode, done.stderr
+
+
+def test_the_list_has_every_example() -> None:
+    listed = re.findall(r"\]\((.+)/README\.md\)", (EXAMPLES / "README.md").read_text(encoding="utf-8"))
+    assert sorted(path.parent.name for path in EXAMPLES.glob("*/README.md")) == sorted(listed)
 
 
 def test_the_penguins_server_answers_only_those_who_know_the_token(server: str) -> None:
