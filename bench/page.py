@@ -44,6 +44,7 @@ nothing, a plain table, a plain search. Ratios are what can be compared between 
 
 To measure again, in a checkout:
 
+<!-- not run: it takes minutes; e2e/test_bench.py runs a small one -->
 ```sh
 make bench                          # everything; about eight minutes on two cores
 make bench BENCHES="engine vault"   # some of it; the rest stays as it was
