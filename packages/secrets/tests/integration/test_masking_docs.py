@@ -1,4 +1,4 @@
-"""The example in the explanation of masking does what it says."""
+"""The example in the explanation of masking does what it says, where the library is all that is installed."""
 
 import re
 import subprocess
@@ -9,7 +9,8 @@ PAGE = Path(__file__).parents[4] / "docs" / "explanation" / "masking.md"
 
 
 def test_the_example_prints_what_the_page_says():
-    program, output = re.search(r"```python\n(.*?)```.*?```text\n(.*?)```", PAGE.read_text(), re.DOTALL).groups()
+    blocks = r"```python title=\"mine.py\"\n(.*?)```.*?```console\n\$ python mine.py\n(.*?)```"
+    program, output = re.search(blocks, PAGE.read_text(), re.DOTALL).groups()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert output == done.stdout
     assert done.stderr == ""
