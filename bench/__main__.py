@@ -75,7 +75,7 @@ def main(
                 other: part if other == name else results[other] for other in benches if other in {*results, name}
             }
             save(place.results, results)
-            page.write(results, place.docs)
+            page.write(load(place.results), place.docs)  # with the figures as they are rounded there
     return code
 
 

@@ -225,6 +225,14 @@ def test_an_unknown_name_measures_nothing(bench, capsys):
     assert capsys.readouterr() == ("", "error: no benchmark three; there are: one, two\n")
 
 
+def test_a_run_writes_the_page_that_its_file_gives(bench):
+    bench.benches["one"].ratio = 1.23451  # the file keeps 1.235, which the page rounds to 1.24
+    bench()
+    page = bench.page.read_bytes()
+    assert bench("--page") == 0
+    assert page == bench.page.read_bytes()
+
+
 def test_the_page_can_be_written_alone(bench):
     save(bench.place.results, {"one": part(row("from a file"))})
     assert bench("--page") == 0
