@@ -143,6 +143,32 @@ def test_a_coordinator_without_a_key_resumes_and_repeats_nothing(cluster, tmp_pa
     assert {"first"} == set(masked), "what was masked before the resume still counts"
 
 
+def test_the_value_of_before_a_change_is_masked_in_what_was_made_of_it(cluster) -> None:
+    """No worker has an attempt of the execution meanwhile, so each begins anew with what the store says."""
+    cluster.worker().joined()
+    (cluster.workflow.user / "changed.yaml").write_text(
+        dedent("""
+            id: changed
+            secrets: [API_TOKEN]
+            tasks:
+              - {id: old, type: core/shell.run, env: {T: "{{ secrets.API_TOKEN }}"}, inputs: {script: 'echo "$T"'}}
+              - id: again
+                type: core/shell.run
+                needs: [old]
+                env: {TEXT: "{{ tasks.old.output.stdout }}"}
+                inputs: {script: 'test -e changed && echo "again $TEXT"'}
+        """)
+    )
+    assert 1 == cluster.run("changed.yaml").returncode
+    assert 0 == cluster("secrets", "set", "API_TOKEN", "-q", input="value-after-the-change").returncode
+    (cluster.workflow.user / "changed").touch()
+    done = cluster("execution", "resume", "latest", "--pool", cluster.pool)
+    assert 0 == done.returncode, done.stderr
+    assert "[again] again ***SECRET***" in done.stdout.splitlines()
+    logs = cluster("execution", "logs", "latest").stdout + cluster("execution", "show", "latest").stdout
+    assert_no_leak([SECRET], done.stdout, done.stderr, logs)
+
+
 def test_a_variable_is_no_secret_there(cluster) -> None:
     cluster.worker(env={"OTHER": "from-the-environment"}).joined()
     (cluster.workflow.user / "other.yaml").write_text(dedent(FLOW).replace("API_TOKEN", "OTHER"))

@@ -255,6 +255,8 @@ class App:
             isolation=self.isolation(shared.secrets.location),
             nested=partial(self._run_nested, shared, ancestors),
             accounts=not (shared.is_local or ancestors),
+            # The engine of a local pool knows them: it lives as long as the execution, or has taken it up again.
+            past_values=(lambda _: ()) if shared.is_local else lambda names: past_values(shared.secrets, names),
         )
         pool = LocalPool(worker.execute, max_workers=shared.max_parallel)
         stack.callback(pool.close)

@@ -7,7 +7,7 @@ the workflow declares, used by this task or not.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.maskers import ExecutionMaskers
 from autokestra.worker.outputs import OutputError, OutputVault, to_json
 from autokestra.worker.tasklog import MAX_LOG_BYTES, IdleWatch, TaskLog
-from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, resolve_templates
+from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, SecretValue, resolve_templates
 
 if TYPE_CHECKING:
     from autokestra.actions.nested import Caller
@@ -92,7 +92,8 @@ class WorkflowTaskExecutor:
     `environ` is the environment from which children inherit the basic variables and what `passEnv` lists;
     `clock` gives microseconds UTC. `isolation` decides under which level a task's children run,
     `nested` runs a workflow as a part of a task. With `accounts` the coordinator is another process, which learns from
-    the rows what is masked and which secrets were read.
+    the rows what is masked and which secrets were read; `past_values` gives the kept versions of secrets, for outputs
+    that were made before one was changed, perhaps on another worker.
     """
 
     def __init__(
@@ -110,7 +111,10 @@ class WorkflowTaskExecutor:
         isolation: IsolationPolicy | None = None,
         nested: RunNested | None = None,
         accounts: bool = False,
+        past_values: Callable[[Sequence[str]], Iterable[tuple[SecretValue, str]]] = lambda _: (),
     ) -> None:
+        self._past_values = past_values
+        self._past_known: set[str] = set()  # executions whose masker knows them
         self._accounts = accounts
         self._nested = nested
         self._isolation = isolation or IsolationPolicy()
@@ -176,6 +180,7 @@ class WorkflowTaskExecutor:
 
     def forget(self, execution: str) -> None:
         """Drop everything that is kept in memory for an execution that is over."""
+        self._past_known.discard(execution)
         self._running.forget(execution)
         self._outputs.forget(execution)
         self._maskers.drop(execution)
@@ -218,6 +223,10 @@ class WorkflowTaskExecutor:
         with ExitStack() as stack:
             scope = stack.enter_context(self._resolver.scope(job.secrets, workflow=job.workflow_id))
             scope.register(masker)
+            if job.secrets and job.execution_id not in self._past_known:
+                for value, name in self._past_values(job.secrets):
+                    masker.add(value, name)
+                self._past_known.add(job.execution_id)  # last: an attempt beside this one may not rely on half of them
             inputs, env = self._resolve(job, scope, masker)
             self._maskers.note_used(job.execution_id, scope.used)
             model = _validated(action, inputs)
