@@ -196,6 +196,15 @@ def test_a_key_is_not_needed_and_no_file_changes(filled: Workflow) -> None:
     assert before == tree(filled.home)
 
 
+def test_latest_has_the_tasks_of_what_a_person_began(filled: Workflow) -> None:
+    (filled.user / "sub.yaml").write_text("id: sub\ntasks: [{id: inner, type: core/assert, inputs: {that: true}}]\n")
+    (filled.user / "outer.yaml").write_text(
+        "id: outer\ntasks: [{id: call, type: core/workflow.run, inputs: {file: sub.yaml}}]\n"
+    )
+    filled.ok("run", filled.user / "outer.yaml")
+    assert ["call"] == answer(filled, "workflow execution logs latest --task ")
+
+
 def test_a_word_that_a_shell_would_run_is_not_offered(filled: Workflow) -> None:
     """An edited file is read by whoever presses a key; what is then in the line is run by the next Enter."""
     with sqlite3.connect(filled.home / "state.db") as state:

@@ -1,7 +1,8 @@
 """A glance at a state database, for the completion of a command line: ids and tasks, and the file stays as it is.
 
 `ExecutionStore` would bring the file up to date and wait for writers. Here a file of an unknown form, a busy one and
-none at all are the same: nothing to show. PostgreSQL is not asked.
+none at all are the same: nothing to show. PostgreSQL is not asked. The statements stand here and not in `sql/`: reading
+those takes longer than a key may.
 """
 
 import os
@@ -9,8 +10,9 @@ import sqlite3
 from contextlib import closing
 from typing import Final
 
+from autokestra.executions.records import LATEST
+
 WAIT_SECONDS: Final = 0.2
-LATEST: Final = "latest"
 
 
 def newest(path: str, most: int) -> list[str]:
@@ -20,7 +22,10 @@ def newest(path: str, most: int) -> list[str]:
 
 def tasks(path: str, execution: str) -> list[str]:
     """Return the tasks of one execution, or of the `latest`, in the order of its document."""
-    ids = newest(path, 1) if execution == LATEST else [execution]
+    ids = [execution]
+    if execution == LATEST:
+        latest = "SELECT id FROM execution WHERE caller_execution IS NULL ORDER BY created_at DESC, id DESC LIMIT 1"
+        ids = _column(path, latest)
     order = "SELECT task_id FROM task_run WHERE execution_id = ? AND parent IS NULL ORDER BY position"
     return _column(path, order, *ids) if ids else []
 

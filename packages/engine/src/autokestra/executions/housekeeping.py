@@ -13,9 +13,9 @@ from typing import Any, Final
 from autokestra.errors import ExecutionBusyError, ExecutionNotFoundError
 from autokestra.executions.lease import own_lease
 from autokestra.executions.reading import row_lease
-from autokestra.executions.records import ExecutionState, Lease
+from autokestra.executions.records import LATEST, ExecutionState, Lease
 from autokestra.executions.sqlite import SQLiteRows
-from autokestra.executions.store import LATEST, ExecutionStore
+from autokestra.executions.store import ExecutionStore
 
 LINES_AT_ONCE: Final = 2_000  # about 10 ms of the lock
 ROWS_AT_ONCE: Final = 100  # attempts have outputs of up to 10 MiB

@@ -13,6 +13,8 @@ Stream = Literal["stdout", "stderr", "system"]
 AttemptKey = tuple[str, str, int]  # execution, task, number
 Masked = Mapping[str, Mapping[str, Mapping[str, int]]]  # task -> secret name -> form -> times in the task's log
 
+LATEST: Final = "latest"  # in the place of an id: the newest execution that no task began
+
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
 _TIME_DIGITS: Final = 9  # of 5 bits: milliseconds until the year 3084
 _RANDOM_DIGITS: Final = 7  # of 5 bits: 2**35 ids within one millisecond

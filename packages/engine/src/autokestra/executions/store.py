@@ -8,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from autokestra.errors import ExecutionNotFoundError, StateUnavailableError
 from autokestra.executions.attempts import AttemptTable
 from autokestra.executions.lines import LineTable
 from autokestra.executions.reading import read_execution, row_lease, to_json
-from autokestra.executions.records import Execution, ExecutionState, Lease, Masked, TaskOf
+from autokestra.executions.records import LATEST, Execution, ExecutionState, Lease, Masked, TaskOf
 from autokestra.executions.sqlite import SQLiteRows
 from autokestra.executions.taskruns import TaskRunTable
 from autokestra_secrets import is_postgres_url
-
-LATEST: Final = "latest"
 
 
 class ExecutionStore(TaskRunTable, AttemptTable, LineTable):

@@ -48,9 +48,10 @@ def secret_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> "Su
 def execution_ids(ctx: click.Context, _: click.Parameter, incomplete: str) -> "Suggestions":
     """Return `latest` and the ids of the newest executions."""
     from autokestra.executions.glance import newest  # noqa: PLC0415
+    from autokestra.executions.records import LATEST  # noqa: PLC0415
 
     ids = newest(state, MOST) if (state := _state_file(ctx)) else []
-    return _words([*(["latest"] if ids else []), *ids], incomplete)
+    return _words([*([LATEST] if ids else []), *ids], incomplete)
 
 
 def task_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> "Suggestions":
