@@ -123,7 +123,7 @@ def type_in(
     the reader has copied and gone into. Raises AssertionError at the first command that prints something else than
     the page shows.
     """
-    folder = home / "work"
+    folder = home / "jobs"
     if beside is None:
         folder.mkdir(exist_ok=True)
     else:
