@@ -66,7 +66,7 @@ def store(place):
 
 
 def test_an_execution_is_read_back_as_it_was_written(store):
-    row = an_execution(lease=Lease(owner="h/b/1/2", until=5))
+    row = an_execution(lease=Lease(owner="h/b/1/2", until=5), workflow_seal=b"\0\xff sealed")
     store.create(row, ["a", "b"])
     assert row == store.execution(row.id)
     assert ["a", "b"] == [run.task_id for run in store.task_runs(row.id)]

@@ -129,6 +129,7 @@ def logs(
 @pool_options
 @plugins_option
 @click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
+@click.option("--unproven", is_flag=True, help="Even when no key proves that the workflow is the one that was started.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
 @plain_option
@@ -145,6 +146,7 @@ def resume(
     insecure_cluster: bool,  # noqa: FBT001  # click calls by name
     plugins: Sequence[str],
     require_isolation: bool,  # noqa: FBT001
+    unproven: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     plain: bool,  # noqa: FBT001
@@ -177,7 +179,7 @@ def resume(
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
-        return exit_code(engine.resume(row.id, from_task=from_task), received)
+        return exit_code(engine.resume(row.id, from_task=from_task, unproven=unproven), received)
 
 
 @execution.command("cancel")

@@ -7,6 +7,7 @@ import queue
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,17 +116,21 @@ class WorkflowEngine:
             lease=lease,
             caller=caller,
         )
+        row = replace(row, workflow_seal=self._outputs.workflow_seal(row))
         self._store.create(row, [task.id for task in loaded.workflow.all_tasks])
         return self._coordinate(self._job(row, loaded.workflow, lease), {}, {})
 
-    def resume(self, execution: str, *, from_task: str | None = None) -> Execution:
+    def resume(self, execution: str, *, from_task: str | None = None, unproven: bool = False) -> Execution:
         """Run again what had not finished in an execution whose coordinator is gone; finished tasks stay finished.
 
-        `from_task` and all that needs it run again even if they have finished. Raises ExecutionNotFoundError;
-        UsageError for an unknown task; ExecutionBusyError when somebody else coordinates it or was first.
+        `from_task` and all that needs it run again even if they have finished; `unproven` as in
+        `OutputVault.check_workflow`. Raises ExecutionNotFoundError; StateFormatError when the rows hold another
+        workflow than it began with; UsageError for an unknown task; ExecutionBusyError when somebody else coordinates
+        it or was first.
         """
         row = self._store.execution(execution)
         workflow = Workflow.model_validate_json(row.workflow)
+        self._outputs.check_workflow(row, unproven=unproven)
         again = _from(workflow, from_task)
         if row.state is ExecutionState.SUCCESS and not again:
             return row

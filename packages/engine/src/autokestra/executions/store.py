@@ -81,6 +81,7 @@ class ExecutionStore(TaskRunTable, AttemptTable, LineTable):
                 lease_until=execution.lease.until if execution.lease else None,
                 caller_execution=execution.caller.execution if execution.caller else None,
                 caller_task=execution.caller.task if execution.caller else None,
+                workflow_seal=execution.workflow_seal,
             )
             rows = [
                 {"execution_id": execution.id, "task_id": task, "position": position}
