@@ -30,6 +30,12 @@ from servers.postgresql import PostgresServer
 SIZES: Final = (2_000, 100)  # attempts, tasks of a layer
 QUICK: Final = (50, 5)
 SLOTS: Final = 4  # of each of two workers
+
+ATTEMPTS: Final = "attempts, two workers of a cluster"
+LOCAL: Final = "attempts, local pool"
+FIRST: Final = "first result of a new coordinator"
+TIME: Final = "processor time for an attempt"
+WRITES: Final = "writing transactions for an attempt"
 PARTS: Final = ("coordinator", "scheduler", "workers", "PostgreSQL")
 
 ATTEMPTS_A_SECOND: Final = 120.0
@@ -45,8 +51,8 @@ def measure(*, quick: bool = False) -> Found:
     executor, local_layers = found["executor"], found["local layers"]
     rows = [
         _rate(f"attempts, {EXECUTOR}", executor, executor),
-        _rate("attempts, local pool", found["local"], executor),
-        _rate("attempts, two workers of a cluster", found["cluster"], executor, ATTEMPTS_A_SECOND),
+        _rate(LOCAL, found["local"], executor),
+        _rate(ATTEMPTS, found["cluster"], executor, ATTEMPTS_A_SECOND),
     ]
     pool = f"three layers of {width}, local pool"
     for name, key, target in (
@@ -57,15 +63,17 @@ def measure(*, quick: bool = False) -> Found:
         rows.append(
             Row(name=name, value=found[key], unit="s", better="lower", yardstick=pool, ratio=ratio, target=target)
         )
-    rows.append(Row(name="first result of a new coordinator", value=found["first"], unit="s", better="lower"))
-    rows += [_processor_time(part, found[f"time, {part}"], found[f"time, {EXECUTOR}"]) for part in (EXECUTOR, *PARTS)]
-    rows.append(Row(name="writing transactions for an attempt", value=found["writes"], unit="", better="lower"))
+    rows.append(Row(name=FIRST, value=found["first"], unit="s", better="lower"))
+    rows += [
+        _processor_time(part, found[f"{TIME}, {part}"], found[f"{TIME}, {EXECUTOR}"]) for part in (EXECUTOR, *PARTS)
+    ]
+    rows.append(Row(name=WRITES, value=found["writes"], unit="", better="lower"))
     return rows
 
 
 def _processor_time(part: str, seconds: float, executor: float) -> Row:
     ratio = seconds / executor
-    name = f"processor time for an attempt, {part}"
+    name = f"{TIME}, {part}"
     return Row(name=name, value=seconds, unit="s", better="lower", yardstick=EXECUTOR, ratio=ratio)
 
 
@@ -140,8 +148,8 @@ def _figures(attempts: int, width: int) -> dict[str, float]:
             "cluster": cluster,
             "local layers": local(dag),
             "cluster layers": remote(dag),
-            f"time, {EXECUTOR}": (of_executor["coordinator"] + of_executor["PostgreSQL"]) / attempts,
-            **{f"time, {part}": of_cluster[part] / attempts for part in PARTS},
+            f"{TIME}, {EXECUTOR}": (of_executor["coordinator"] + of_executor["PostgreSQL"]) / attempts,
+            **{f"{TIME}, {part}": of_cluster[part] / attempts for part in PARTS},
             "writes": written / attempts,
         }
 
