@@ -72,13 +72,14 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
     with found_state(state) as executions:
         row = executions.execution(id_)
         runs, attempts = executions.task_runs(row.id), executions.attempts(row.id)
+        left = executions.left_running(row) if row.orphan else 0
     outputs = ShownOutputs(store)
     if as_json:
         console.out_json(detail_object(row, runs, attempts, outputs))
         return
-    for line in list(detail_lines(row, runs, attempts, outputs, now=now())):  # all, or the error alone
+    for line in list(detail_lines(row, runs, attempts, outputs, left=left, now=now())):  # all, or the error alone
         console.out(line)
-    _suggest_resume([row])
+    _suggest_resume([row], more=" --pool URL" if left else "")
 
 
 @execution.command("logs")
@@ -222,7 +223,7 @@ def _awaited(store: "ExecutionStore", id_: str) -> "Execution":
     return row
 
 
-def _suggest_resume(rows: "Sequence[Execution]") -> None:
+def _suggest_resume(rows: "Sequence[Execution]", more: str = "") -> None:
     for row in rows:
         if row.orphan and row.caller is None:  # what is a part of a task goes on with that
-            console.notice(f"go on with it: workflow execution resume {row.id}")
+            console.notice(f"go on with it: workflow execution resume {row.id}{more}")
