@@ -79,9 +79,9 @@ def _from_environment(prefix: str, *, strip: bool) -> "dict[str, SecretValue]":
             name = secret_name(variable.removeprefix(prefix) if strip else variable)
             found[name] = SecretValue(os.fsencode(value))
         except SecretsError as error:
-            raise UsageError(f"variable {variable!r}: {error.message}", hint=error.hint) from None
+            raise UsageError(f"a variable that begins with PREFIX: {error.message}", hint=error.hint) from None
     if not found:
-        raise UsageError(f"no variable that begins with '{prefix}' holds anything", hint=f"env | grep '^{prefix}'")
+        raise UsageError("no variable that begins with PREFIX holds anything", hint="env | grep '^PREFIX'")
     return found
 
 

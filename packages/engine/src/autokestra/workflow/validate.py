@@ -187,6 +187,7 @@ class _Validation:
                 secret_name(name)
             except InvalidSecretNameError as error:
                 self._report(path, error.message, hint=error.hint)
+                continue
             if name.upper().startswith(RESERVED_PREFIX):
                 self._reserved(path, name, "no secret of a workflow")
         for number, name in enumerate(_list(self._data, "passEnv")):
