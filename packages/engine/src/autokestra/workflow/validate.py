@@ -342,6 +342,7 @@ class _Validation:
 
     def _lints(self) -> None:
         found = [*lints.in_clear(self._document), *lints.in_addresses(self._data, self._uses)]
+        found += lints.after_dollars(self._uses)
         if not self._errors:  # what is wrong may be the use of what seems to have none
             found += lints.unused(self._data, self._uses)
         for lint in [*found, *self._allowances.unknown()][:PROBLEM_LIMIT]:

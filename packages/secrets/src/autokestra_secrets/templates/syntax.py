@@ -60,9 +60,8 @@ def parse(source: str) -> Expression:
 def checked_path(root: str, keys: tuple[str | int, ...]) -> Path:
     """Return the path if its root exists and each name may be used. Raises TemplateError."""
     if root not in ROOTS:
-        raise TemplateError(
-            f"unknown name '{shorten(root)}'", hint=_nearest_root(root, ROOTS) or f"a name is one of: {known(ROOTS)}"
-        )
+        hint = _output_hint(keys) if root == "outputs" else _nearest_root(root, ROOTS)
+        raise TemplateError(f"unknown name '{shorten(root)}'", hint=hint or f"a name is one of: {known(ROOTS)}")
     for key in keys[1:]:  # the first is a name that the workflow chose, looked up in a mapping and nowhere else
         if isinstance(key, str) and key.startswith("_"):
             raise TemplateError(f"'{shorten(key)}': names that begin with '_' are not allowed")
@@ -95,6 +94,21 @@ def refuse_secret_name() -> NoReturn:
         "invalid secret name: it has a space in it",
         hint="a name has 1 to 128 of: letters A-Z a-z, digits, '_' and '-'",
     )
+
+
+def secret_hint(name: str) -> str:
+    """Return how a secret is written, for one who wrote `secret('NAME')`."""
+    try:
+        secret_name(name)
+    except InvalidSecretNameError:
+        name = "NAME"
+    return f"write secrets.{name}"
+
+
+def _output_hint(keys: tuple[str | int, ...]) -> str:
+    """Return how an output is written, for one who wrote `outputs.ID.KEY`, as Kestra has it."""
+    task, *rest = keys or ("ID",)
+    return f"write {shorten('.'.join(map(str, ('tasks', task, 'output', *rest))))}"
 
 
 def refuse_root(root: str, roots: Collection[str]) -> NoReturn:
