@@ -1,4 +1,4 @@
-"""The page of the figures, its plots, and the table on the page of comparison: what `bench/results.json` gives.
+"""The page of the figures, its plots, and the tables on two other pages: what `bench/results.json` gives.
 
 What a benchmark measures and how is said by the docstring of its module, which the page shows.
 """
@@ -8,17 +8,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from bench import plots
+from bench import plots, scaling
 from bench.masking import RATE
 from bench.results import OURS, Part, Results, Row
 from bench.table import figure, full_name, number, target
 
 PAGE: Final = "reference/benchmarks.md"
 COMPARISON: Final = "explanation/comparison.md"
+SCALING: Final = "explanation/scaling.md"
 MASKING_PLOT: Final = "explanation/masking-speed.svg"
 TARGETS_PLOT: Final = "pictures/bench-targets.svg"
 OTHERS_PLOT: Final = "pictures/bench-others.svg"
-MARKS: Final = ("<!-- measured: written by `python -m bench --page` -->\n", "<!-- /measured -->\n")
+MARKS: Final = ("<!-- measured: written by `python -m bench --page` -->\n", "<!-- /measured -->\n")  # around each table
 NOTE: Final = (
     "<!-- Written by `python -m bench --page` out of bench/results.json: run the benchmarks to change it. -->\n"
 )
@@ -58,7 +59,7 @@ wanted to run in the minute before.
 
 
 def pages(results: Results, docs: Path) -> dict[str, str]:
-    """Return what the results give, by path in `docs`; the page of comparison is there, if at all, with new figures."""
+    """Return what the results give, by path in `docs`; what is written by hand has new tables."""
     found = {PAGE: page(results)}
     if "masking" in results:
         rows = [row for row in results["masking"].rows if row.name == RATE]
@@ -69,13 +70,28 @@ def pages(results: Results, docs: Path) -> dict[str, str]:
     promised = plots.ours_with_target(row for part in results.values() for row in part.rows)
     if promised:
         found[TARGETS_PLOT] = plots.targets("targets", "How far from its target each figure is", promised)
-    comparison = docs / COMPARISON
-    if comparison.exists() and "others" in results:
-        begin, end = MARKS
-        text = comparison.read_text(encoding="utf-8")
-        head, _, rest = text.partition(begin)
-        found[COMPARISON] = head + begin + "\n" + _beside(results["others"]) + "\n" + end + rest.partition(end)[2]
+    inserts: dict[str, list[str]] = {}
+    if "others" in results:
+        inserts[COMPARISON] = [_beside(results["others"])]
+    if scaling.is_possible(results):
+        parts, measures = scaling.costs(results)
+        inserts[SCALING] = [
+            f"{_table(heads, lines)}\n" for heads, *lines in (parts, measures, scaling.arithmetic(results))
+        ]
+    for name, tables in inserts.items():
+        if (docs / name).exists():
+            found[name] = _filled((docs / name).read_text(encoding="utf-8"), tables)
     return found
+
+
+def _filled(text: str, tables: list[str]) -> str:
+    """Return a page with these tables between its marks; raises ValueError when there are not as many pairs."""
+    begin, end = MARKS
+    head, *places = text.split(begin)
+    if len(places) != len(tables) or not all(end in place for place in places):
+        raise ValueError(f"expected {len(tables)} pairs of marks, got {len(places)}: {begin.strip()} … {end.strip()}")
+    filled = zip(tables, (place.partition(end)[2] for place in places), strict=True)
+    return head + "".join(f"{begin}\n{table}\n{end}{rest}" for table, rest in filled)
 
 
 def write(results: Results, docs: Path) -> None:
@@ -229,7 +245,8 @@ def _with_ratio(row: Row) -> str:
 
 
 def _table(heads: list[str], lines: list[list[str]]) -> str:
-    words = {"", "benchmark", "date, UTC", "commit", "to", "target"}  # what else stands in a column are numbers
+    # What else stands in a column are numbers.
+    words = {"", "benchmark", "date, UTC", "commit", "to", "target", "part", "measure"}
     rule = ["---" if head in words else "---:" for head in heads]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [heads, rule, *lines]

@@ -31,6 +31,8 @@ ATTEMPTS_A_SECOND: Final = 400.0
 
 SINGLY: Final = "log lines, row by row"
 EXECUTOR: Final = "ThreadPoolExecutor on the same rows"
+LINES: Final = "log lines, as the log writer batches them"
+CLAIMS: Final = "claims, eight threads"
 
 
 def measure(*, quick: bool = False) -> Found:
@@ -53,9 +55,9 @@ def measure(*, quick: bool = False) -> Found:
     return [
         _row(SINGLY, singly, SINGLY, singly),
         _row("log lines, COPY in batches of 500", copied, SINGLY, singly),
-        _row("log lines, as the log writer batches them", written, SINGLY, singly, LINES_A_SECOND),
+        _row(LINES, written, SINGLY, singly, LINES_A_SECOND),
         _row("claims, one thread", claims[1], EXECUTOR, executor),
-        _row("claims, eight threads", claims[8], EXECUTOR, executor),
+        _row(CLAIMS, claims[8], EXECUTOR, executor),
         _row(f"attempts, {EXECUTOR}", executor, EXECUTOR, executor),
         _row("attempts, local pool on the same rows", pool, EXECUTOR, executor, ATTEMPTS_A_SECOND),
         _row("attempts, local pool on SQLite", on_sqlite, EXECUTOR, executor),

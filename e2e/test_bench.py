@@ -2,7 +2,9 @@
 
 import getpass
 import json
+import os
 import platform
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,9 +14,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench import others, page
+from bench import cluster, masking, others, page, postgres, scaling
 from bench.__main__ import BENCHES, Place, main
 from bench.machine import ROOT, machine
+from bench.processes import processor_seconds
 from bench.results import Absent, Part, Row, compared, load, save
 from bench.table import figure, table, target
 
@@ -260,6 +263,88 @@ def test_the_page_says_when_the_machine_was_busy(bench):
 def test_the_page_and_its_pictures_are_what_the_results_give(name):
     expected = page.pages(load(PLACE.results), PLACE.docs)[name]
     assert expected == (PLACE.docs / name).read_text(encoding="utf-8"), "run: .venv/bin/python -m bench --page"
+
+
+def test_a_page_without_as_many_marks_as_tables_is_refused(tmp_path):
+    results = load(PLACE.results)
+    (tmp_path / page.COMPARISON).parent.mkdir()
+    (tmp_path / page.COMPARISON).write_text("# Compared\n")
+    with pytest.raises(ValueError, match=r"^expected 1 pairs of marks, got 0: "):
+        page.pages(results, tmp_path)
+    (tmp_path / page.COMPARISON).write_text("# Compared\n" + "".join(page.MARKS) * 2)
+    with pytest.raises(ValueError, match=r"^expected 1 pairs of marks, got 2: "):
+        page.pages(results, tmp_path)
+
+
+def figures_of_a_cluster(**times):
+    """Rows whose arithmetic can be done in the head: a millisecond for each part, but for those that are said."""
+    seconds = dict.fromkeys(cluster.PARTS, 0.001) | times
+    return {
+        "masking": part(*(row(name, at=at) for name in (masking.RATE, masking.BUILD) for at in (10, 50, 1_000, 5_000))),
+        "postgres": part(*(row(name) for name in (postgres.CLAIMS, postgres.LINES, postgres.SINGLY))),
+        "cluster": part(
+            *(row(name) for name in (cluster.ATTEMPTS, cluster.LOCAL, cluster.FIRST, f"attempts, {postgres.EXECUTOR}")),
+            *(row(f"{cluster.TIME}, {name}", value=value, unit="s") for name, value in seconds.items()),
+            row(cluster.WRITES, value=3.5, unit=""),
+        ),
+    }
+
+
+def test_what_many_machines_need_follows_from_the_figures():
+    heads, *lines = scaling.arithmetic(figures_of_a_cluster(scheduler=0.002))
+    assert ["", "10 machines", "100 machines", "1,000 machines"] == heads
+    assert {
+        "attempts/s": ["16", "160", "1,600"],
+        "coordinator, cores": ["0.016", "0.16", "1.6"],
+        "scheduler, cores": ["0.032", "0.32", "3.2"],
+        "workers, cores": ["0.016", "0.16", "1.6"],
+        "PostgreSQL, cores": ["0.016", "0.16", "1.6"],
+        "transactions of attempts/s": ["56", "560", "5,600"],
+        "of these, those that wait for the disk": ["32", "320", "3,200"],
+        "transactions of more log lines/s, at most": ["200", "2,000", "20,000"],
+        "PostgreSQL for these, cores": ["0.022", "0.22", "2.2"],
+        "heartbeats and looks, statements/s": ["30", "300", "3,000"],
+        "log lines/s": ["1,600", "16,000", "160,000"],
+        "log rows a day, GB": ["34.6", "346", "3,456"],
+        "connections at most": ["60", "600", "6,000"],
+    } == {name: cells for name, *cells in lines}
+
+
+def test_a_core_is_full_when_its_attempts_take_a_second():
+    parts, _ = scaling.costs(figures_of_a_cluster(workers=0.004))
+    assert ["workers", "4 ms", "250/s"] in parts
+    assert ["all together", "7 ms", "143/s"] == parts[-1]
+
+
+@pytest.mark.parametrize("name", scaling.NEEDS)
+def test_without_all_figures_there_is_no_arithmetic(name):
+    results = figures_of_a_cluster()
+    assert scaling.is_possible(results)
+    assert not scaling.is_possible({other: found for other, found in results.items() if other != name})
+
+
+BURN = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ntime.sleep(60)"
+
+
+def test_processor_time_counts_those_below():
+    command = [
+        sys.executable,
+        "-c",
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])",
+        BURN,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout.readline() == b"done\n"
+            assert 0.3 <= processor_seconds(process.pid) < 3
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_process_that_is_no_more_took_no_processor_time():
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    assert processor_seconds(process.pid) == 0
 
 
 def test_a_page_that_differs_from_the_results_is_noticed():

@@ -109,6 +109,16 @@ def test_the_same_file_runs_there_with_the_same_masked_result(cluster) -> None:
     )
 
 
+def test_as_much_is_counted_as_masked_there_as_here(cluster) -> None:
+    cluster.worker("--slots", "2").joined()
+    assert 0 == cluster.run("flow.yaml").returncode
+    there = json.loads(cluster("execution", "show", "latest", "--json").stdout)["masked"]
+    assert 0 == cluster("run", "flow.yaml").returncode
+    here = json.loads(cluster("execution", "show", "latest", "--json").stdout)["masked"]
+    assert here == there
+    assert {"plain": 1, "base64": 1} == here["make"]["API_TOKEN"]
+
+
 def test_a_coordinator_needs_no_key(cluster, tmp_path: Path) -> None:
     cluster.worker().joined()
     done = cluster.run("flow.yaml", env={"AUTOKESTRA_HOME": str(tmp_path / "elsewhere")})

@@ -194,6 +194,67 @@ def test_the_coordinator_is_killed_and_another_goes_on(run) -> None:
     run.check()
 
 
+TALK = """\
+id: talk
+tasks:
+  - id: slow
+    type: core/shell.run
+    inputs: {script: 'echo begun slow >> effects; n=0; until [ -e go ]; do n=$((n+1)); echo tick $n; sleep 0.2; done; echo over'}
+  - {id: trips, type: core/shell.run, inputs: {script: 'until [ -e go ]; do sleep 0.2; done; [ -e again ] || { touch again; exit 3; }'}}
+  - {id: after, type: core/shell.run, needs: [slow, trips], inputs: {script: echo last}}
+"""
+
+
+def left_alone(run: Run) -> None:
+    """Run what talks on two workers, and kill its coordinator."""
+    (run.workflow.user / "talk.yaml").write_text(TALK)
+    coordinator = run.coordinate("run", "talk.yaml")
+    wait_until(lambda: run.count("begun") == 1, run.log)
+    coordinator.kill()
+    coordinator.wait()
+    (run.directory / "coordinator.log").write_text("")
+
+
+def test_who_follows_sees_what_workers_write_after_the_death_of_their_coordinator(run, start) -> None:
+    left_alone(run)
+    follower = start("execution", "logs", "latest", "--follow", env=run.env)
+    first = follower.stdout.readline()
+    assert first.startswith("[slow] tick"), first
+    assert "the coordinator of execution" in follower.stderr.readline()
+    seen = [follower.stdout.readline() for _ in range(10)]
+    assert [f"[slow] tick {number}\n" for number in range(2, 12)] == seen
+    shown = run.workflow.ok("execution", "show", "latest", env=run.env)
+    assert "its process is gone, workers still run 2 tasks" in shown
+    (run.workflow.user / "go").touch()
+    rest = follower.stdout.read().splitlines()
+    assert "[slow] over" in rest
+    assert 0 == follower.wait(SECONDS)
+    said = follower.stderr.read()
+    assert "nobody is at work on execution" in said
+    assert "workflow execution resume" in said
+    assert "--pool" in said
+
+
+def test_who_takes_over_shows_what_is_waited_for(run) -> None:
+    left_alone(run)
+    second = run.coordinate("execution", "resume", "latest")
+    shown = run.directory / "coordinator.log"
+    wait_until(lambda: shown.read_text().count("[slow] tick") >= 5, run.log)
+    (run.workflow.user / "go").touch()
+    assert 0 == second.wait(SECONDS), run.log()
+    lines = shown.read_text().splitlines()
+    told = [line for line in lines if not line.startswith("[slow] tick")]
+    assert "waiting for 2 tasks that workers still run" == told[1], lines
+    assert told[0].startswith("execution "), lines
+    assert {"[slow] started", "[trips] started"} == set(told[2:4]), lines
+    assert "[slow] over" in told
+    assert [True] == [" after " in line for line in told if line.startswith("[slow] SUCCESS")]
+    assert "[trips] attempt 1 failed, another one follows: exited with code 3" in told
+    assert "[trips] started (attempt 2)" in told
+    assert "[after] last" in told
+    assert 1 == run.count("begun"), "it was waited for and not begun again"
+
+
 def test_the_database_is_killed_and_comes_back(workflow, tmp_path: Path) -> None:
     server = PostgresServer.started({"fsync": "on"})
     try:
@@ -238,3 +299,17 @@ def test_a_cancel_reaches_the_children(run, how: str) -> None:
     assert time.monotonic() - began < 20
     assert "CANCELLED" == run.row()["state"]
     assert 4 == run.count("done")
+
+
+def test_a_cancel_while_workers_are_waited_for_stops_them_and_is_told_once(run) -> None:
+    left_alone(run)
+    second = run.coordinate("execution", "resume", "latest")
+    shown = run.directory / "coordinator.log"
+    wait_until(lambda: shown.read_text().count("[slow] tick") >= 3, run.log)
+    run.workflow.ok("execution", "cancel", "latest", env=run.env)
+    assert 10 == second.wait(SECONDS), run.log()
+    assert [] == run.children()
+    lines = shown.read_text().splitlines()
+    assert 1 == sum(line.startswith("[slow] CANCELLED") for line in lines), lines
+    ticks = run.workflow.ok("execution", "logs", "latest", "--task", "slow", env=run.env).splitlines()
+    assert ticks == [line for line in lines if line.startswith("[slow] tick")]

@@ -61,6 +61,12 @@ class Scheduler:
         """What it has said so far."""
         return self._log.read_text(errors="replace")
 
+    @property
+    def pid(self) -> int:
+        """The process id of the scheduler."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it with SIGKILL."""
         assert self._process is not None

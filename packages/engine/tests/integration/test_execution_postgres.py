@@ -373,7 +373,7 @@ def test_a_missing_database_of_executions_is_not_made_by_reading(postgres_url, a
 
 def test_a_newer_format_is_left_alone(postgres_url, store, admin):
     admin.execute("UPDATE state_version SET version = 99")
-    with pytest.raises(StateFormatError, match="has format 99, this version knows up to 3"):
+    with pytest.raises(StateFormatError, match="has format 99, this version knows up to 4"):
         ExecutionStore.open(postgres_url)
 
 
@@ -432,6 +432,6 @@ except StateUnavailableError as error:
 
 def test_the_statements_are_in_files_that_are_shipped():
     folder = Path(sys.modules["autokestra.executions.rows"].SQL)
-    assert {"0001_initial.sql", "0002_callers.sql", "0003_workers.sql", "statements.sql"} == {
+    assert {"0001_initial.sql", "0002_callers.sql", "0003_workers.sql", "0004_workflow_seal.sql", "statements.sql"} == {
         path.name for path in (folder / "postgres").iterdir()
     }

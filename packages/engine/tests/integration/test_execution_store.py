@@ -66,7 +66,7 @@ def store(place):
 
 
 def test_an_execution_is_read_back_as_it_was_written(store):
-    row = an_execution(lease=Lease(owner="h/b/1/2", until=5))
+    row = an_execution(lease=Lease(owner="h/b/1/2", until=5), workflow_seal=b"\0\xff sealed")
     store.create(row, ["a", "b"])
     assert row == store.execution(row.id)
     assert ["a", "b"] == [run.task_id for run in store.task_runs(row.id)]
@@ -267,13 +267,16 @@ def test_workers_that_live_keep_their_attempts_when_a_coordinator_is_replaced(st
     store.claim(row.id, "lives", 1, lease=alive, now=3)
     store.claim(row.id, "dies", 1, lease=Lease(owner="far/b/5/6", until=9), now=3)
     store.claim(row.id, "own", 1, lease=Lease(owner=dead.owner, until=alive.until), now=3)
+    before = store.attempts(row.id)
+    assert 1 == store.left_running(store.execution(row.id)), "neither the dead one's nor the coordinator's own"
+    assert before == store.attempts(row.id), "only looked at"
     assert store.take_over(row.id, dead, Lease(owner="n", until=alive.until), now=7)
     lost = {"lives": AttemptState.RUNNING, **dict.fromkeys(("dies", "own", "waits"), AttemptState.LOST)}
     assert lost == {attempt.task_id: attempt.state for attempt in store.attempts(row.id)}
     assert lost == {task: state for (task, _), state in store.attempt_states(row.id).items()}
-    assert 1 == store.run_elsewhere(row.id, now=8)
+    assert {("lives", 1)} == store.run_elsewhere(row.id, now=8)
     assert store.end_attempt(row.id, "lives", 1, owner=alive.owner, state=AttemptState.SUCCESS, now=9)
-    assert 0 == store.run_elsewhere(row.id, now=10)
+    assert set() == store.run_elsewhere(row.id, now=10)
     assert (TaskState.SUCCESS, 9) == next(
         (run.state, run.finished_at) for run in store.task_runs(row.id) if run.task_id == "lives"
     )

@@ -120,7 +120,8 @@ def copy(target: str, force: bool, dry_run: bool, as_json: bool, quiet: bool) ->
     secrets = f"{report.secrets} {'secret' if report.secrets == 1 else 'secrets'} in {versions}"
     console.notice(f"{'would copy' if dry_run else 'copied and verified'} {secrets} to {console.visible(place)}")
     if report.replaced:
-        console.notice(f"{'this replaces' if dry_run else 'replaced'} {report.replaced} that were there")
+        verb = "this replaces" if dry_run else "replaced"
+        console.notice(f"{verb} {report.replaced} that {'was' if report.replaced == 1 else 'were'} there")
     if len(slots) > 1 and not dry_run:
         console.warn(
             "only the key at hand opens the copy, and not the other keys of this store",

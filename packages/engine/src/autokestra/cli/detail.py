@@ -58,8 +58,15 @@ def row_cells(row: Execution) -> Sequence[str]:
     )
 
 
-def _state(row: Execution) -> str:
-    return f"{row.state.value}, its process is gone" if row.orphan else row.state.value
+def _state(row: Execution, left: int = 0) -> str:
+    if not row.orphan:
+        return row.state.value
+    return f"{row.state.value}, its process is gone" + (f", {still_run(left)}" if left else "")
+
+
+def still_run(left: int) -> str:
+    """Say how many tasks workers have kept when their coordinator died."""
+    return f"workers still run {left} task{'' if left == 1 else 's'}"
 
 
 def _took(start: int | None, end: int | None) -> str:
@@ -70,13 +77,22 @@ def _took(start: int | None, end: int | None) -> str:
 
 
 def detail_lines(
-    row: Execution, runs: Sequence[TaskRun], attempts: Sequence[Attempt], outputs: ShownOutputs, *, now: int
+    row: Execution,
+    runs: Sequence[TaskRun],
+    attempts: Sequence[Attempt],
+    outputs: ShownOutputs,
+    *,
+    left: int,
+    now: int,
 ) -> Iterator[str]:
-    """Yield what `execution show` prints; `now`, in microseconds, is the end of what is still running."""
+    """Yield what `execution show` prints; `now`, in microseconds, is the end of what is still running.
+
+    `left` is how many attempts live workers run though their coordinator is gone.
+    """
     from autokestra.cli.progress import masked_lines  # noqa: PLC0415  # not for the JSON
 
-    until = _until(row, attempts, now)
-    yield console.visible(f"{row.id}  {row.workflow_id}  {_state(row)}")
+    until = now if left else _until(row, attempts, now)
+    yield console.visible(f"{row.id}  {row.workflow_id}  {_state(row, left)}")
     if row.message:
         yield console.visible(row.message)
     yield f"created {local_time(row.created_at)}, {_lasting(row, until)}"

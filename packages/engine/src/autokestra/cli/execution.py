@@ -72,13 +72,14 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
     with found_state(state) as executions:
         row = executions.execution(id_)
         runs, attempts = executions.task_runs(row.id), executions.attempts(row.id)
+        left = executions.left_running(row) if row.orphan else 0
     outputs = ShownOutputs(store)
     if as_json:
         console.out_json(detail_object(row, runs, attempts, outputs))
         return
-    for line in list(detail_lines(row, runs, attempts, outputs, now=now())):  # all, or the error alone
+    for line in list(detail_lines(row, runs, attempts, outputs, left=left, now=now())):  # all, or the error alone
         console.out(line)
-    _suggest_resume([row])
+    _suggest_resume([row], more=" --pool URL" if left else "")
 
 
 @execution.command("logs")
@@ -128,6 +129,7 @@ def logs(
 @pool_options
 @plugins_option
 @click.option("--require-isolation", is_flag=True, help="Refuse to run where tasks cannot be isolated.")
+@click.option("--unproven", is_flag=True, help="Even when no key proves that the workflow is the one that was started.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for all that happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what went wrong.")
 @plain_option
@@ -144,6 +146,7 @@ def resume(
     insecure_cluster: bool,  # noqa: FBT001  # click calls by name
     plugins: Sequence[str],
     require_isolation: bool,  # noqa: FBT001
+    unproven: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     quiet: bool,  # noqa: FBT001
     plain: bool,  # noqa: FBT001
@@ -176,7 +179,7 @@ def resume(
         ) as engine,
         stopped_by_signals(engine) as received,
     ):
-        return exit_code(engine.resume(row.id, from_task=from_task), received)
+        return exit_code(engine.resume(row.id, from_task=from_task, unproven=unproven), received)
 
 
 @execution.command("cancel")
@@ -222,7 +225,7 @@ def _awaited(store: "ExecutionStore", id_: str) -> "Execution":
     return row
 
 
-def _suggest_resume(rows: "Sequence[Execution]") -> None:
+def _suggest_resume(rows: "Sequence[Execution]", more: str = "") -> None:
     for row in rows:
         if row.orphan and row.caller is None:  # what is a part of a task goes on with that
-            console.notice(f"go on with it: workflow execution resume {row.id}")
+            console.notice(f"go on with it: workflow execution resume {row.id}{more}")

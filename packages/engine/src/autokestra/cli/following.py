@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from autokestra.cli import console
+from autokestra.cli.detail import still_run
 from autokestra.cli.progress import line_object, line_text
 
 if TYPE_CHECKING:
@@ -16,11 +17,16 @@ SHARE: Final = 10  # at most a tenth of the time goes into looking, however many
 
 
 def follow(store: "ExecutionStore", execution: str, *, task: str | None, as_json: bool, debug: bool) -> None:
-    """Print the log and what is added to it, until the execution has ended or nobody is at work on it."""
+    """Print the log and what is added to it, until the execution has ended or nobody is at work on it.
+
+    Workers of a cluster end what they run also when their coordinator is gone, and are followed until they have.
+    """
     seen: dict[tuple[str, int], int] = {}
+    alone = False
     while True:
         begun = time.monotonic()
         row = store.execution(execution)  # first: what is written before its end is then seen in this look
+        left = store.left_running(row) if row.orphan else 0
         lines, _ = store.lines_after(seen, execution)
         for line in lines:
             wanted = task is None or line.task_id == task or line.task_id.startswith(f"{task}[")
@@ -30,12 +36,16 @@ def follow(store: "ExecutionStore", execution: str, *, task: str | None, as_json
             console.flush()  # now, also into a pipe: whoever follows does not want to wait for a full buffer
         if row.state.ended:
             return
-        if row.orphan:
+        if row.orphan and not left:
+            pool = " --pool URL" if alone else ""
             console.warn(
                 f"nobody is at work on execution {execution} any more",
-                hint=f"go on with it: workflow execution resume {execution}",
+                hint=f"go on with it: workflow execution resume {execution}{pool}",
             )
             return
+        if row.orphan and not alone:
+            console.notice(f"the coordinator of execution {execution} is gone, {still_run(left)}")
+        alone = row.orphan
         time.sleep(max(POLL_SECONDS, SHARE * (time.monotonic() - begun)))
 
 

@@ -77,7 +77,7 @@ def run_nested(
     try:
         with _stopped_with(context, engine):
             begun = _begun_before(store, task, context.attempt, loaded, arguments)
-            row = engine.run(loaded, arguments, caller=task) if begun is None else engine.resume(begun)
+            row = engine.run(loaded, arguments, caller=task) if begun is None else engine.resume(begun, unproven=True)
         check_time(context)
         if row.state is not ExecutionState.SUCCESS:
             why = f": {row.message}" if row.message else ""

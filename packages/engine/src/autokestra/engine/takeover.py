@@ -1,6 +1,7 @@
-"""An execution whose coordinator is gone, while workers of other machines are still at work on it.
+"""An execution whose coordinator is gone, while workers are still at work on it.
 
-They are not disturbed: nothing new starts before each of them has ended its attempt, or has died.
+They are not disturbed: nothing new starts before each of them has ended its attempt, or has died. Until then their
+attempts are told of as if they had begun here.
 """
 
 import queue
@@ -10,6 +11,8 @@ from typing import Final
 
 from autokestra.engine.tenure import Tenure, Wish
 from autokestra.executions.cancel import stop_running
+from autokestra.executions.events import Observer, TaskChanged
+from autokestra.executions.records import Attempt, AttemptState, TaskState
 from autokestra.executions.store import ExecutionStore
 
 PAUSE_SECONDS: Final = 0.25
@@ -22,20 +25,43 @@ def await_workers(
     wish: Wish,
     *,
     clock: Callable[[], int],
-    notify: Callable[[str], None],
+    observer: Observer,
 ) -> None:
     """Return when no worker runs an attempt of `execution`, whose lease `owner` has taken.
 
     A wish to stop is handed on to them. Raises ExecutionBusyError when the execution is taken over in turn.
     """
     tenure = Tenure(store, execution, owner, wish)
-    told = stopped = False
-    while running := store.run_elsewhere(execution, clock()):
-        if not told:
-            told = True
-            notify(f"waiting for {running} running {'task' if running == 1 else 'tasks'} on other machines")
+    stopped = False
+    told: set[tuple[str, int]] = set()
+    while True:
+        running = store.run_elsewhere(execution, clock())
+        for task, number in sorted(running - told):
+            observer(
+                TaskChanged(execution_id=execution, task_id=task, time=clock(), state=TaskState.RUNNING, attempt=number)
+            )
+        for attempt in store.these_attempts(execution, sorted(told - running)):
+            if attempt.state is not AttemptState.CANCELLED:  # its task is over too, and that is told by who ends it
+                observer(_ended(attempt, clock()))
+        told = running
+        if not running:
+            return
         if tenure.keep() and not stopped:
             stopped = True
             stop_running(store, execution, clock())
         with suppress(queue.Empty):
             wish.wake.get(timeout=PAUSE_SECONDS)
+
+
+def _ended(attempt: Attempt, now: int) -> TaskChanged:
+    """What became of an attempt: where it did not end well, its task is what a resume begins again."""
+    return TaskChanged(
+        execution_id=attempt.execution_id,
+        task_id=attempt.task_id,
+        time=now,
+        state=TaskState.SUCCESS if attempt.state is AttemptState.SUCCESS else TaskState.WAITING,
+        reason=attempt.reason,
+        attempt=attempt.number,
+        message=attempt.message,
+        seconds=((attempt.finished_at or now) - (attempt.claimed_at or now)) / 1e6,
+    )

@@ -7,6 +7,7 @@ import queue
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,17 +116,21 @@ class WorkflowEngine:
             lease=lease,
             caller=caller,
         )
+        row = replace(row, workflow_seal=self._outputs.workflow_seal(row))
         self._store.create(row, [task.id for task in loaded.workflow.all_tasks])
         return self._coordinate(self._job(row, loaded.workflow, lease), {}, {})
 
-    def resume(self, execution: str, *, from_task: str | None = None) -> Execution:
+    def resume(self, execution: str, *, from_task: str | None = None, unproven: bool = False) -> Execution:
         """Run again what had not finished in an execution whose coordinator is gone; finished tasks stay finished.
 
-        `from_task` and all that needs it run again even if they have finished. Raises ExecutionNotFoundError;
-        UsageError for an unknown task; ExecutionBusyError when somebody else coordinates it or was first.
+        `from_task` and all that needs it run again even if they have finished; `unproven` as in
+        `OutputVault.check_workflow`. Raises ExecutionNotFoundError; StateFormatError when the rows hold another
+        workflow than it began with; UsageError for an unknown task; ExecutionBusyError when somebody else coordinates
+        it or was first.
         """
         row = self._store.execution(execution)
         workflow = Workflow.model_validate_json(row.workflow)
+        self._outputs.check_workflow(row, unproven=unproven)
         again = _from(workflow, from_task)
         if row.state is ExecutionState.SUCCESS and not again:
             return row
@@ -138,24 +143,18 @@ class WorkflowEngine:
                 f"execution '{row.id}' is coordinated by another process on {owner}",
                 hint=f"look at it with: workflow execution show {row.id}",
             )
-        await_workers(self._store, row.id, lease.owner, self._wish, clock=self._clock, notify=self._notify)
+        job = self._job(row, workflow, lease)
+        running = self._store.run_elsewhere(row.id, self._clock())
+        if running:
+            kept, _ = self._what_counts(row.id, again)
+            self._tell_start(job, self._plan(workflow, kept).begin())
+            self._notify(f"waiting for {len(running)} task{'' if len(running) == 1 else 's'} that workers still run")
+            await_workers(self._store, row.id, lease.owner, self._wish, clock=self._clock, observer=self._observe)
         self._store.forget_items(row.id, again)
-        kept: dict[str, Kept] = {}
-        items: dict[str, dict[int, Kept]] = {}
-        readable: dict[str, frozenset[int]] = {}
-        for run in self._store.task_runs(row.id):
-            if run.parent is None or run.item is None:
-                state = TaskState.PENDING if run.task_id in again else run.state
-                kept[run.task_id] = Kept(state=self._that_counts(row.id, run.task_id, state), attempts=run.attempts)
-                continue
-            if run.parent not in readable:
-                readable[run.parent] = self._outputs.kept_items(row.id, run.parent)
-            gone = run.state is TaskState.SUCCESS and run.item not in readable[run.parent]
-            state = TaskState.PENDING if gone or run.parent in again else run.state
-            items.setdefault(run.parent, {})[run.item] = Kept(state=state, attempts=run.attempts)
+        kept, items = self._what_counts(row.id, again)
         for value, name in self._past_values(workflow.secrets):
             self._maskers.of(row.id).add(value, name)  # outputs of before may hold what was changed since
-        return self._coordinate(self._job(row, workflow, lease), kept, items)
+        return self._coordinate(job, kept, items, is_told=bool(running))
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """Cancel the execution under way: nothing new starts, what runs is terminated. Safe in a signal handler."""
@@ -198,30 +197,62 @@ class WorkflowEngine:
             tasks={task.id: task for task in workflow.all_tasks},
         )
 
+    def _what_counts(self, execution: str, again: frozenset[str]) -> tuple[dict[str, Kept], dict[str, dict[int, Kept]]]:
+        """Return how the tasks of an execution stand, and the items of each: those of `again` have to run once more."""
+        kept: dict[str, Kept] = {}
+        items: dict[str, dict[int, Kept]] = {}
+        readable: dict[str, frozenset[int]] = {}
+        for run in self._store.task_runs(execution):
+            if run.parent is None or run.item is None:
+                state = TaskState.PENDING if run.task_id in again else run.state
+                kept[run.task_id] = Kept(state=self._that_counts(execution, run.task_id, state), attempts=run.attempts)
+                continue
+            if run.parent not in readable:
+                readable[run.parent] = self._outputs.kept_items(execution, run.parent)
+            gone = run.state is TaskState.SUCCESS and run.item not in readable[run.parent]
+            state = TaskState.PENDING if gone or run.parent in again else run.state
+            items.setdefault(run.parent, {})[run.item] = Kept(state=state, attempts=run.attempts)
+        return kept, items
+
     def _that_counts(self, execution: str, task: str, state: TaskState) -> TaskState:
         """A task that succeeded with an output that is gone (it was kept in memory only) has to run again."""
         if state is TaskState.SUCCESS and not self._outputs.has(execution, task):
             return TaskState.PENDING
         return state
 
-    def _coordinate(self, job: Job, kept: Mapping[str, Kept], items: Mapping[str, Mapping[int, Kept]]) -> Execution:
-        workflow = job.workflow
+    def _plan(self, workflow: Workflow, kept: Mapping[str, Kept]) -> Plan:
         rules = {task.id: _rule(task, on_failure=False) for task in workflow.tasks}
         rules |= {task.id: _rule(task, on_failure=True) for task in workflow.on_failure}
-        plan = Plan(rules, kept, chance=self._chance)
-        changes = plan.begin()
-        waited = self._admitted(job)
-        now = self._clock()
+        return Plan(rules, kept, chance=self._chance)
+
+    def _tell_start(self, job: Job, changes: Sequence[Change]) -> None:
         open_ = {change.task for change in changes}
         self._observe(
             ExecutionStarted(
                 execution_id=job.id,
-                workflow_id=workflow.id,
-                time=now,
+                workflow_id=job.workflow.id,
+                time=self._clock(),
                 tasks=tuple(job.tasks),
                 kept=tuple(task for task in job.tasks if task not in open_),
             )
         )
+
+    def _coordinate(
+        self,
+        job: Job,
+        kept: Mapping[str, Kept],
+        items: Mapping[str, Mapping[int, Kept]],
+        *,
+        is_told: bool = False,
+    ) -> Execution:
+        """Run what has not ended; with `is_told` the observer knows already that the execution is under way."""
+        workflow = job.workflow
+        plan = self._plan(workflow, kept)
+        changes = plan.begin()
+        waited = self._admitted(job)
+        now = self._clock()
+        if not is_told:
+            self._tell_start(job, changes)
         if waited is not None:
             state, why, said = waited
             self._store.advance(job.id, owner=job.lease.owner, now=now, changes=changes + plan.cancel(why))

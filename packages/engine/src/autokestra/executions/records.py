@@ -106,6 +106,7 @@ class Execution:
     secrets_used: Mapping[str, str] = field(default_factory=dict)  # name -> store | environment
     masked: Masked = field(default_factory=dict)
     caller: TaskOf | None = None  # the task as a part of which it runs
+    workflow_seal: bytes | None = field(default=None, repr=False)  # proves what it began with, see OutputVault
     orphan: bool = field(default=False, compare=False)  # not ended, and nobody was at work on it when it was read
 
 

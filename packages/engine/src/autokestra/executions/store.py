@@ -81,6 +81,7 @@ class ExecutionStore(TaskRunTable, AttemptTable, LineTable):
                 lease_until=execution.lease.until if execution.lease else None,
                 caller_execution=execution.caller.execution if execution.caller else None,
                 caller_task=execution.caller.task if execution.caller else None,
+                workflow_seal=execution.workflow_seal,
             )
             rows = [
                 {"execution_id": execution.id, "task_id": task, "position": position}
@@ -202,24 +203,34 @@ class ExecutionStore(TaskRunTable, AttemptTable, LineTable):
 
         return self._rows.write(work)
 
-    def run_elsewhere(self, execution: str, now: int) -> int:
-        """Return how many attempts workers have taken with them from an earlier coordinator and still run.
+    def run_elsewhere(self, execution: str, now: int) -> set[tuple[str, int]]:
+        """Return task and number of attempts that workers took from an earlier coordinator and still run.
 
         Those whose worker has died meanwhile are LOST, and tasks whose attempt has ended well have succeeded.
         """
 
-        def work(db: Any) -> int:
+        def work(db: Any) -> set[tuple[str, int]]:
             left = self._lose_the_dead(db, execution, now)
             self._sql.settle_task_runs(db, execution_id=execution)
             return left
 
         return self._rows.write(work)
 
-    def _lose_the_dead(self, db: Any, execution: str, now: int, *, of: str = "") -> int:
-        left = 0
+    def left_running(self, execution: Execution) -> int:
+        """Return how many attempts live workers run of an execution whose coordinator is gone; nothing is written."""
+        gone = execution.lease.owner if execution.lease else ""
+        rows = self._rows.read(lambda db: list(self._sql.select_running_attempts(db, execution_id=execution.id)))
+        return sum(self._is_run(row, gone) for row in rows)
+
+    def _is_run(self, row: Any, gone: str) -> bool:
+        lease = Lease(owner=row["owner"], until=row["lease_until"])
+        return lease.owner != gone and not self.leases.is_dead(lease)
+
+    def _lose_the_dead(self, db: Any, execution: str, now: int, *, of: str = "") -> set[tuple[str, int]]:
+        left = set()
         for row in list(self._sql.select_running_attempts(db, execution_id=execution)):
-            if row["owner"] != of and not self.leases.is_dead(Lease(owner=row["owner"], until=row["lease_until"])):
-                left += 1
+            if self._is_run(row, of):
+                left.add((row["task_id"], row["number"]))
                 continue
             keys = {"task_id": row["task_id"], "number": row["number"], "owner": row["owner"]}
             self._sql.lose_attempt(db, execution_id=execution, **keys, until=row["lease_until"], now=now)

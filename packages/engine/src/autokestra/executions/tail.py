@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from autokestra.errors import AutokestraError
-from autokestra.executions.events import Event, Observer, TaskChanged
+from autokestra.executions.events import Event, ExecutionEnded, Observer, TaskChanged
 from autokestra.executions.records import AttemptKey, LogLine, TaskState
 
 LOOK_SECONDS: Final = 0.3
@@ -30,8 +30,15 @@ class LogTail:
         self._thread.start()
 
     def __call__(self, event: Event) -> None:
-        """Tell of an event, and before the end of an attempt of all that it has printed."""
+        """Tell of an event, and before the end of an attempt, or of them all, of all that was printed."""
         key = None
+        if isinstance(event, ExecutionEnded):
+            with self._lock:
+                left = list(self._last)  # attempts whose end nobody told of: they were stopped
+            for each in left:
+                self._tell(each)
+            with self._lock:
+                self._last.clear()
         if isinstance(event, TaskChanged) and event.attempt is not None:
             key = (event.execution_id, event.task_id, event.attempt)
             if event.state is not TaskState.RUNNING:

@@ -159,7 +159,8 @@ class WorkflowTaskExecutor:
             elif ending.message and ending.state is not AttemptState.CANCELLED:
                 log.message(ending.message, "error")
             self._logs.drain()  # a task run that is finished has its whole log
-        self._maskers.note_masked(job.execution_id, job.parent or job.task_id, own.counts)
+        masked = own.counts  # now: what is masked in the output from here on is no line of the log
+        self._maskers.note_masked(job.execution_id, job.parent or job.task_id, masked)
         ended = self._rows.end_attempt(
             *key,
             owner=lease.owner,
@@ -170,7 +171,7 @@ class WorkflowTaskExecutor:
             exit_code=ending.exit_code,
             output=self._kept(job, ending),
             shown=self._shown(job, ending, own),
-            account=Account(used=self._maskers.used(job.execution_id), masked=own.counts) if self._accounts else None,
+            account=Account(used=self._maskers.used(job.execution_id), masked=masked) if self._accounts else None,
         )
         return json.dumps({"attempt": job.id, "state": ending.state.value if ended else ELSEWHERE})
 

@@ -4,13 +4,14 @@ Where there is a data key every output is sealed. Without one, outputs of a work
 kept in clear, and those of a workflow that does declare some never leave this process.
 """
 
+import hashlib
 import json
 from typing import Any, Final, Protocol
 
 from autokestra.errors import AutokestraError, StateFormatError
 from autokestra.executions.plan import item_id
-from autokestra.executions.records import Attempt, ItemList, StoredOutput
-from autokestra_secrets import OutputCipher
+from autokestra.executions.records import Attempt, Execution, ItemList, StoredOutput
+from autokestra_secrets import DamagedError, OutputCipher, UnknownFormatError, WrongKeyError
 
 MAX_OUTPUT_BYTES: Final = 10 << 20  # JSON, 10 MiB
 
@@ -124,6 +125,37 @@ class OutputVault:
                 self._lists[execution, task] = json.loads(self._cipher.open(found.stored.sealed, context=context))
         return self._lists.get((execution, task))
 
+    def workflow_seal(self, row: Execution) -> bytes | None:
+        """Return what proves later with what an execution began; None where there is no key."""
+        if self._cipher is None:
+            return None
+        return self._cipher.seal(_begun_with(row), context=("workflow", row.id))
+
+    def check_workflow(self, row: Execution, *, unproven: bool = False) -> None:
+        """Make sure that workflow, place and inputs in the rows are those with which the execution began.
+
+        Who can write rows could otherwise run what they like with a key that is not theirs. Without a key nothing can
+        be told. `unproven` allows what has no seal, or one of another store. Raises StateFormatError.
+        """
+        if self._cipher is None:
+            return
+        why = "it began without the key"
+        if row.workflow_seal is not None:
+            try:
+                if _begun_with(row) == self._cipher.open(row.workflow_seal, context=("workflow", row.id)):
+                    return
+            except WrongKeyError:
+                why = "another store or key has sealed it"
+            except (DamagedError, UnknownFormatError):
+                raise _changed(row) from None
+            else:
+                raise _changed(row)
+        if not unproven:
+            raise StateFormatError(
+                f"nothing proves that execution '{row.id}' would go on with the workflow that it began with: {why}",
+                hint="begin anew with: workflow run FILE; or, trusting all who can write the database: --unproven",
+            )
+
     def forget(self, execution: str) -> None:
         """Drop what is kept in memory for an execution that is over."""
         self._guarded.discard(execution)
@@ -206,6 +238,18 @@ def _no_key(task: str) -> OutputError:
         f"the output of task '{task}' is sealed and there is no key to open it",
         hint="see which key is used: workflow secrets key show",
     )
+
+
+def _changed(row: Execution) -> StateFormatError:
+    return StateFormatError(
+        f"workflow or inputs of execution '{row.id}' were changed in the state database",
+        hint="begin anew, with the file: workflow run FILE",
+    )
+
+
+def _begun_with(row: Execution) -> bytes:
+    parts = [row.workflow_id, row.workflow, row.workflow_path, row.workflow_sha256, dict(row.inputs)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
 
 def _context(execution: str, task: str, number: int, *, kind: str = "task-output") -> tuple[str, ...]:

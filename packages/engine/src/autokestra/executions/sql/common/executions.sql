@@ -1,10 +1,10 @@
 -- Statements that SQLite and PostgreSQL both understand. Parameters are named; each has a typed caller in the store.
 
--- name: insert_execution(id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, created_at, lease_owner, lease_until, caller_execution, caller_task)!
+-- name: insert_execution(id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, created_at, lease_owner, lease_until, caller_execution, caller_task, workflow_seal)!
 INSERT INTO execution (id, workflow_id, workflow, workflow_path, workflow_sha256, inputs, state, created_at, lease_owner, lease_until,
-                       caller_execution, caller_task)
+                       caller_execution, caller_task, workflow_seal)
 VALUES (:id, :workflow_id, :workflow, :workflow_path, :workflow_sha256, :inputs, 'PENDING', :created_at, :lease_owner, :lease_until,
-        :caller_execution, :caller_task);
+        :caller_execution, :caller_task, :workflow_seal);
 
 -- name: insert_task_run(execution_id, task_id, position)*!
 INSERT INTO task_run (execution_id, task_id, position, state, reason)
