@@ -64,13 +64,13 @@ def waiting(store, row, wish):
     said, raised = [], []
     told = threading.Event()
 
-    def notify(text):
-        said.append(text)
+    def observe(event):
+        said.append((event.task_id, event.state))
         told.set()
 
     def wait():
         try:
-            await_workers(store, row.id, row.lease.owner, wish, clock=now, notify=notify)
+            await_workers(store, row.id, row.lease.owner, wish, clock=now, observer=observe)
         except ExecutionBusyError as error:
             raised.append(error)
 
@@ -88,7 +88,7 @@ def test_what_a_worker_runs_is_waited_for_and_counts_as_done(store, taken):
     assert store.end_attempt(taken.id, "a", 1, owner=WORKER, state=AttemptState.SUCCESS, now=4, output=stored)
     thread.join(10)
     assert not thread.is_alive()
-    assert (["waiting for 1 running task on other machines"], []) == (said, raised)
+    assert ([("a", TaskState.RUNNING), ("a", TaskState.SUCCESS)], []) == (said, raised)
     assert {"a": TaskState.SUCCESS, "b": TaskState.WAITING} == {
         run.task_id: run.state for run in store.task_runs(taken.id)
     }
@@ -110,7 +110,7 @@ def test_a_wish_to_stop_is_handed_on_to_the_worker(store, taken):
 
 def test_a_worker_that_is_not_heard_of_in_time_is_not_waited_for(store, taken):
     store.beat(Lease(owner=WORKER, until=store.leases.now() - 1))
-    await_workers(store, taken.id, taken.lease.owner, Wish(), clock=now, notify=pytest.fail)
+    await_workers(store, taken.id, taken.lease.owner, Wish(), clock=now, observer=pytest.fail)
     assert AttemptState.LOST is store.attempt(taken.id, "a", 1).state
 
 
