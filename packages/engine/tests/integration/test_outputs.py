@@ -8,6 +8,10 @@ from autokestra.worker.outputs import MAX_OUTPUT_BYTES, OutputError, OutputVault
 from autokestra_secrets import DamagedError, MasterKeyProvider, SecretStore
 
 
+def unheard(value, name):
+    raise AssertionError("no value was kept with it")
+
+
 class Rows(dict):
     """What the attempt table answers."""
 
@@ -35,11 +39,11 @@ def test_with_a_key_an_output_is_sealed_and_opens_for_its_own_attempt_only(ciphe
     assert stored.clear is None
     assert b"plain-text-value" not in stored.sealed
     rows["e", "t"] = (1, stored)
-    assert {"token": "plain-text-value"} == vault.read("e", "t")
+    assert {"token": "plain-text-value"} == vault.read("e", "t", learn=unheard)
     assert vault.has("e", "t")
     rows["e", "other"] = (1, stored)
     with pytest.raises(DamagedError):
-        vault.read("e", "other")
+        vault.read("e", "other", learn=unheard)
 
 
 def test_without_a_key_an_output_of_a_workflow_without_secrets_is_in_clear():
@@ -47,10 +51,10 @@ def test_without_a_key_an_output_of_a_workflow_without_secrets_is_in_clear():
     vault = OutputVault(rows, None)
     rows["e", "t"] = (1, vault.keep("e", "t", 1, "[1,2]", has_secrets=False))
     assert StoredOutput(clear="[1,2]") == rows["e", "t"][1]
-    assert [1, 2] == vault.read("e", "t")
+    assert [1, 2] == vault.read("e", "t", learn=unheard)
     vault.guard("e")
     with pytest.raises(OutputError, match="in clear where it must be sealed"):
-        vault.read("e", "t")
+        vault.read("e", "t", learn=unheard)
     assert vault.has("e", "t")
 
 
@@ -59,12 +63,41 @@ def test_without_a_key_an_output_of_a_workflow_with_secrets_stays_in_memory():
     vault = OutputVault(rows, None)
     rows["e", "t"] = (1, vault.keep("e", "t", 1, "[1]", has_secrets=True))
     assert StoredOutput() == rows["e", "t"][1]
-    assert [1] == vault.read("e", "t")
+    assert [1] == vault.read("e", "t", learn=unheard)
     assert vault.has("e", "t")
     vault.forget("e")
     assert not vault.has("e", "t")
     with pytest.raises(OutputError, match="only kept in memory"):
-        vault.read("e", "t")
+        vault.read("e", "t", learn=unheard)
+
+
+def test_values_to_mask_are_kept_with_an_output_and_told_to_who_reads_it(cipher):
+    rows, values, heard = Rows(), [(b"minted\n\xff", "add-mask"), (b"second", "API_TOKEN")], []
+    rows["e", "t"] = (1, OutputVault(Rows(), cipher).keep("e", "t", 1, '["minted"]', has_secrets=False, values=values))
+    assert ["minted"] == OutputVault(rows, cipher).read("e", "t", learn=lambda *pair: heard.append(pair))
+    assert values == heard
+
+
+def test_without_a_key_an_output_with_values_to_mask_stays_in_memory():
+    rows, heard = Rows(), []
+    vault = OutputVault(rows, None)
+    rows["e", "t"] = (1, vault.keep("e", "t", 1, "[1]", has_secrets=False, values=[(b"minted", "add-mask")]))
+    assert StoredOutput() == rows["e", "t"][1]
+    assert [1] == vault.read("e", "t", learn=lambda *pair: heard.append(pair))
+    assert [(b"minted", "add-mask")] == heard
+
+
+def test_items_are_kept_with_the_values_to_mask_in_them(cipher):
+    values, heard = [(b"minted", "add-mask")], []
+    vault = OutputVault(Rows(), cipher)
+    kept = vault.keep_items("e", "t", ["minted-1"], has_secrets=False, values=values)
+    rows = Rows()
+    rows.item_list = lambda execution, task: kept
+    for each in (vault, OutputVault(rows, cipher)):
+        assert ["minted-1"] == each.items("e", "t", learn=lambda *pair: heard.append(pair))
+    assert [*values, *values] == heard
+    in_memory = OutputVault(Rows(), None).keep_items("e", "t", ["minted-1"], has_secrets=False, values=values)
+    assert StoredOutput() == in_memory.stored
 
 
 class Lists(Rows):
@@ -108,13 +141,13 @@ def test_a_sealed_output_without_a_key_names_the_remedy(cipher):
     vault = OutputVault(rows, None)
     assert not vault.has("e", "t")
     with pytest.raises(OutputError, match="no key to open it") as caught:
-        vault.read("e", "t")
+        vault.read("e", "t", learn=unheard)
     assert "workflow secrets key show" in caught.value.hint
 
 
 def test_a_task_without_an_output_reads_as_null():
     vault = OutputVault(Rows(), None)
-    assert vault.read("e", "t") is None
+    assert vault.read("e", "t", learn=unheard) is None
     assert not vault.has("e", "t")
 
 
@@ -162,7 +195,7 @@ def test_the_copy_for_people_cannot_be_passed_off_as_the_output(cipher):
     vault = OutputVault(rows, cipher)
     rows["e", "t"] = (1, vault.keep_shown("e", "t", 1, "1", has_secrets=True))
     with pytest.raises(DamagedError):
-        vault.read("e", "t")
+        vault.read("e", "t", learn=unheard)
 
 
 def test_without_a_key_the_copy_for_people_is_kept_only_where_there_are_no_secrets():
@@ -181,5 +214,5 @@ def test_an_output_in_clear_that_is_no_json_is_damage_and_not_shown(damaged):
     rows = Rows()
     rows["e", "t"] = (1, StoredOutput(clear=damaged))
     with pytest.raises(StateFormatError) as read:
-        OutputVault(rows, None).read("e", "t")
+        OutputVault(rows, None).read("e", "t", learn=unheard)
     assert (None, True) == (read.value.__cause__, read.value.__suppress_context__)
