@@ -114,10 +114,21 @@ def test_a_list_is_sealed_and_opens_for_the_next_coordinator_and_its_own_task_on
     assert b"plain-text-value" not in kept.stored.sealed
     rows["list", "e", "t"] = rows["list", "e", "other"] = kept
     vault = OutputVault(rows, cipher)
-    assert ["plain-text-value", 2] == vault.items("e", "t")
+    assert ["plain-text-value", 2] == vault.items("e", "t", learn=unheard)
     with pytest.raises(DamagedError):
-        vault.items("e", "other")
-    assert OutputVault(rows, None).items("e", "t") is None
+        vault.items("e", "other", learn=unheard)
+    assert OutputVault(rows, None).items("e", "t", learn=unheard) is None
+
+
+def test_what_is_to_be_masked_in_a_list_comes_back_with_it_and_is_sealed_too(cipher):
+    rows, learned = Lists(), []
+    minted = ((b"minted-value", "token"),)
+    kept = rows["list", "e", "t"] = OutputVault(rows, cipher).keep_items(
+        "e", "t", [1], has_secrets=False, values=minted
+    )
+    assert b"minted-value" not in kept.stored.sealed
+    assert [1] == OutputVault(rows, cipher).items("e", "t", learn=lambda *pair: learned.append(pair))
+    assert list(minted) == learned
 
 
 def test_a_list_that_may_hold_secrets_is_gone_with_its_process_where_there_is_no_key():
@@ -125,15 +136,15 @@ def test_a_list_that_may_hold_secrets_is_gone_with_its_process_where_there_is_no
     vault = OutputVault(rows, None)
     kept = rows["list", "e", "t"] = vault.keep_items("e", "t", ["value"], has_secrets=True)
     assert StoredOutput() == kept.stored
-    assert ["value"] == vault.items("e", "t")
-    assert OutputVault(rows, None).items("e", "t") is None
+    assert ["value"] == vault.items("e", "t", learn=unheard)
+    assert OutputVault(rows, None).items("e", "t", learn=unheard) is None
 
 
 def test_a_list_in_clear_is_read_again(cipher):
     rows = Lists()
     rows["list", "e", "t"] = OutputVault(rows, None).keep_items("e", "t", [1, "b"], has_secrets=False)
-    assert [1, "b"] == OutputVault(rows, None).items("e", "t")
-    assert OutputVault(rows, None).items("e", "absent") is None
+    assert [1, "b"] == OutputVault(rows, None).items("e", "t", learn=unheard)
+    assert OutputVault(rows, None).items("e", "absent", learn=unheard) is None
 
 
 def test_a_sealed_output_without_a_key_names_the_remedy(cipher):
