@@ -100,6 +100,53 @@ def test_items_are_kept_with_the_values_to_mask_in_them(cipher):
     assert StoredOutput() == in_memory.stored
 
 
+class Lists(Rows):
+    """Rows that also hold the lists over which tasks run."""
+
+    def item_list(self, execution, task):
+        return self.get(("list", execution, task))
+
+
+def test_a_list_is_sealed_and_opens_for_the_next_coordinator_and_its_own_task_only(cipher):
+    rows = Lists()
+    kept = OutputVault(rows, cipher).keep_items("e", "t", ["plain-text-value", 2], has_secrets=False)
+    assert (2, None) == (kept.count, kept.stored.clear)
+    assert b"plain-text-value" not in kept.stored.sealed
+    rows["list", "e", "t"] = rows["list", "e", "other"] = kept
+    vault = OutputVault(rows, cipher)
+    assert ["plain-text-value", 2] == vault.items("e", "t", learn=unheard)
+    with pytest.raises(DamagedError):
+        vault.items("e", "other", learn=unheard)
+    assert OutputVault(rows, None).items("e", "t", learn=unheard) is None
+
+
+def test_what_is_to_be_masked_in_a_list_comes_back_with_it_and_is_sealed_too(cipher):
+    rows, learned = Lists(), []
+    minted = ((b"minted-value", "token"),)
+    kept = rows["list", "e", "t"] = OutputVault(rows, cipher).keep_items(
+        "e", "t", [1], has_secrets=False, values=minted
+    )
+    assert b"minted-value" not in kept.stored.sealed
+    assert [1] == OutputVault(rows, cipher).items("e", "t", learn=lambda *pair: learned.append(pair))
+    assert list(minted) == learned
+
+
+def test_a_list_that_may_hold_secrets_is_gone_with_its_process_where_there_is_no_key():
+    rows = Lists()
+    vault = OutputVault(rows, None)
+    kept = rows["list", "e", "t"] = vault.keep_items("e", "t", ["value"], has_secrets=True)
+    assert StoredOutput() == kept.stored
+    assert ["value"] == vault.items("e", "t", learn=unheard)
+    assert OutputVault(rows, None).items("e", "t", learn=unheard) is None
+
+
+def test_a_list_in_clear_is_read_again(cipher):
+    rows = Lists()
+    rows["list", "e", "t"] = OutputVault(rows, None).keep_items("e", "t", [1, "b"], has_secrets=False)
+    assert [1, "b"] == OutputVault(rows, None).items("e", "t", learn=unheard)
+    assert OutputVault(rows, None).items("e", "absent", learn=unheard) is None
+
+
 def test_a_sealed_output_without_a_key_names_the_remedy(cipher):
     rows = Rows({("e", "t"): (1, OutputVault(Rows(), cipher).keep("e", "t", 1, "1", has_secrets=True))})
     vault = OutputVault(rows, None)
