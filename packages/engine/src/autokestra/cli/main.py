@@ -78,8 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = report(failure)
         try:
             console.flush()
-        except OSError:
+        except OSError as unwritten:
             console.drop_output()
+            code = code or report(unwritten)  # of a command that left early: --version
+    console.end_talk()
     return code
 
 
@@ -132,7 +134,7 @@ def report(failure: BaseException) -> int:
 def report_usage(failure: click.ClickException) -> int:
     """Say what is wrong with the command line; without a command, show the help in its place."""
     if isinstance(failure, click.exceptions.NoArgsIsHelpError):
-        failure.show()
+        console.show_help(failure.format_message())
         return EXIT_USAGE
     nearest: Sequence[str] | None = getattr(failure, "possibilities", None)
     context = failure.ctx if isinstance(failure, click.UsageError) else None
