@@ -10,7 +10,7 @@ from autokestra.cli import console
 from autokestra.cli.completion.suggestions import execution_ids, task_names
 from autokestra.cli.housekeeping import delete, prune
 from autokestra.cli.plugin import plugins_option
-from autokestra.cli.pool import pool_address, pool_options
+from autokestra.cli.pool import check_sendable, pool_address, pool_options
 from autokestra.cli.report.command import report
 from autokestra.cli.run import exit_code, plain_option, store_option
 from autokestra.cli.states import found_state, opened_state, state_option
@@ -175,6 +175,8 @@ def resume(
         return 0
     if address is None:
         app.check_isolation(Workflow.model_validate_json(row.workflow))
+    else:
+        check_sendable(row.workflow_path)
     with (
         engine_on(
             address, app, max_parallel=max_parallel, observer=progress(as_json=as_json, quiet=quiet, plain=plain)
