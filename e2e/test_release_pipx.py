@@ -171,6 +171,15 @@ def test_the_jobs_of_ci_install_by_path_and_hash(typed: Callable[..., str], user
     typed(f"source job/bin/activate; {gitlab['script'][0]}; workflow --version")
 
 
+def test_the_image_installs_by_path_and_hash(typed: Callable[..., str]) -> None:
+    """The line of the Dockerfile, with a folder in the place of the one that is mounted."""
+    [text] = [b.text for b in blocks(ROOT / "docs/howto/key-in-containers-and-systemd.md") if b.title == "Dockerfile"]
+    [line] = re.findall(r"^RUN --mount=type=bind,source=install,target=/install (.*\\\n.*)$", text, re.MULTILINE)
+    typed(said("install/wheels.txt"))
+    typed("python3 -m venv image")
+    typed(f"source image/bin/activate; {line.replace('cd /install', 'cd install')}; workflow --version")
+
+
 def test_an_installation_without_a_network_needs_nothing_but_its_folder(
     typed: Callable[..., str], user: dict[str, str], others: Path
 ) -> None:
