@@ -142,3 +142,26 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)(?P<target>[^)#\s]+)(?:#[^)]*
 def test_links_between_pages_lead_somewhere(page):
     for match in LINK.finditer(page.read_text(encoding="utf-8")):
         assert (page.parent / match["target"]).exists(), f"{page.name} links to {match['target']}"
+
+
+def test_every_page_can_be_reached_from_the_index():
+    """By links alone, as they are followed where there is no site with a navigation."""
+    seen, left = set(), [ROOT / "docs/index.md"]
+    while left:
+        page = left.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        targets = [
+            (page.parent / match["target"]).resolve() for match in LINK.finditer(page.read_text(encoding="utf-8"))
+        ]
+        left += [
+            target for target in targets if target.suffix == ".md" and target.exists() and target != ROOT / "README.md"
+        ]
+    wanted = [
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("examples/**/README.md"),
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+    ]
+    assert [] == sorted(str(page.relative_to(ROOT)) for page in wanted if page not in seen)

@@ -1,8 +1,7 @@
-"""The lines for cron and systemd that the pages show, taken as cron and systemd take them.
+"""The lines for cron and systemd that the pages show do what the pages say, as cron and systemd take them.
 
-Typed into a shell they would prove nothing: cron ends a command at `%`, systemd knows `%u` and no `$(…)`. So a crontab
-line is cut, unescaped and given to /bin/sh as cron(5) and crontab(5) say, and a command line of a unit is split and expanded as
-systemd.service(5) and systemd.unit(5) say. Where `systemd-analyze` is, it has to take the units too.
+Typed into a shell they would prove nothing: cron ends a command at `%`, systemd knows `%u` and no `$(…)`; see
+`e2e.schedules`. Where `systemd-analyze` is, it has to take the units too.
 """
 
 import os
@@ -16,74 +15,11 @@ import pytest
 
 from book.blocks import blocks
 from e2e.conftest import COMMAND
+from e2e.schedules import CRON_PATH, as_cron, as_systemd, cron_lines, exec_start
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/howto/*.md"), *ROOT.glob("examples/*/README.md")])
 BACK_UP = ROOT / "docs/howto/back-up.md"
-SCHEDULE = re.compile(r"(?:[\d*/,-]+ +){5}(?P<command>\S.*)")
-CRON_PATH = "/usr/bin:/bin"  # what a job of a user gets on Debian; crontab(5)
-
-
-def cron_lines(page: Path) -> list[str]:
-    """Return the command of each crontab line of a page."""
-    return [
-        match["command"]
-        for block in blocks(page)
-        for line in block.text.splitlines()
-        if block.kind == "text" and (match := SCHEDULE.fullmatch(line.strip()))
-    ]
-
-
-def as_cron(command: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of a crontab as cron does: the text up to the first `%` that no backslash stands before, by /bin/sh.
-
-    What follows a `%` is the standard input, with each further one as a line break; a backslash before a `%` goes away.
-    """
-    command, *given = re.split(r"(?<!\\)%", command)
-    return subprocess.run(
-        ["/bin/sh", "-c", command.replace(r"\%", "%")],
-        input="\n".join(given).replace(r"\%", "%"),
-        cwd=home,
-        env={"HOME": str(home), "LOGNAME": "ada", "SHELL": "/bin/sh", "PATH": CRON_PATH},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
-    )  # fmt: skip
-
-
-def exec_start(page: Path, key: str = "ExecStart") -> list[str]:
-    """Return the command lines of the units of a page."""
-    return [
-        line.partition("=")[2]
-        for block in blocks(page)
-        for line in block.text.splitlines()
-        if block.kind == "ini" and line.startswith(f"{key}=")
-    ]
-
-
-def split(line: str, specifiers: dict[str, str], environ: dict[str, str]) -> list[str]:
-    """Return the words that systemd makes of a command line: quotes, then specifiers, then `$NAME` and `${NAME}`.
-
-    No shell takes part: `$(…)`, `;`, `|` and `>` are text. An unknown specifier is an error, as it is there.
-    """
-    words = []
-    for quoted in re.findall(r"""'[^']*'|"[^"]*"|[^\s'"]+""", line):
-        word = quoted[1:-1] if quoted[0] in "'\"" else quoted
-        word = re.sub(r"%(.)", lambda match: specifiers[match[1]], word)
-        word = re.sub(r"\$\$|\$\{(\w+)\}", lambda match: environ.get(match[1], "") if match[1] else "$", word)
-        if re.fullmatch(r"\$\w+", word):  # alone it is split into words; within a word it stays
-            words += environ.get(word[1:], "").split()
-        else:
-            words.append(word)
-    return words
-
-
-def as_systemd(line: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command line of a user's unit as systemd does."""
-    environ = {"HOME": str(home), "USER": "ada", "LOGNAME": "ada", "SHELL": "/bin/sh", "PATH": CRON_PATH}
-    specifiers = {"%": "%", "h": str(home), "u": "ada", "n": "unit.service", "i": "nightly"}
-    return subprocess.run(
-        split(line, specifiers, environ), cwd=home, env=environ,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=60, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture
