@@ -165,3 +165,9 @@ def test_every_page_can_be_reached_from_the_index():
         ROOT / "SECURITY.md",
     ]
     assert [] == sorted(str(page.relative_to(ROOT)) for page in wanted if page not in seen)
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("packages/*/README.md")), ids=lambda page: page.parent.name)
+def test_the_readme_of_a_wheel_has_no_link_into_the_project(page):
+    """It is shown on the page of a package index, beside which nothing lies."""
+    assert [] == [match["target"] for match in LINK.finditer(page.read_text(encoding="utf-8"))]
