@@ -102,11 +102,11 @@ def test_a_working_directory_that_is_gone_is_named(
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    for names, shown in (((), ""), (("a",), ": 'a'")):
+    for names in ((), ("a",)):
         code, said = outcome(FileNotFoundError(errno.ENOENT, "No such file", *names), capsys)
         assert 2 == code
         first, second = said.splitlines()
-        assert f"error: no such file, and the working directory is gone{shown}" == first
+        assert "error: no such file, and the working directory is gone" == first
         assert "hint: go to one that is there, with: cd" == second
 
 
