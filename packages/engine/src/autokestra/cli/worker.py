@@ -45,7 +45,11 @@ _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 # it on: as the same signal it would be the second one, after which nothing is waited for.
 _STOP: Final = signal.SIGUSR1
 # What the command ends with when it was asked to stop: nothing is lost where nothing ran.
-_ENDS: Final = {AGAIN: EXIT_UNAVAILABLE} | dict.fromkeys((SCHEDULER_LEFT, NO_SCHEDULER, NO_DATABASE, -_STOP), 0)
+_ENDS: Final = {AGAIN: EXIT_UNAVAILABLE} | dict.fromkeys(
+    # An interpreter that has done its work hears every signal once more, just before it is gone.
+    (SCHEDULER_LEFT, NO_SCHEDULER, NO_DATABASE, -_STOP, *(-number for number in _STOPS)),
+    0,
+)
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2), linux/prctl.h
 
 
