@@ -133,13 +133,29 @@ def test_two_plugins_of_one_type_are_an_error(workflow):
     assert error.startswith("'acme/tool.do' is offered twice: by ")
 
 
+def test_one_folder_that_is_named_several_times_is_one(workflow):
+    folder = plugin(workflow.user / "tool", ":")
+    (workflow.user / "link").symlink_to(folder)
+    names = ("tool", folder, "../user/tool", "link", ".")
+    options = [word for name in names for word in ("--plugins", name)]
+    env = {"AUTOKESTRA_PLUGINS": f".:{folder}"}
+    listed = workflow.ok("plugin", "list", "--json", *options, env=env)
+    assert ["acme/tool.do"] == [each["id"] for each in json.loads(listed) if each["id"].startswith("acme/")]
+
+
 def test_what_is_not_there_is_said(workflow):
+    (workflow.user / "file").touch()
+    assert "file' is no folder" in workflow.fails("plugin", "list", "--plugins", "file", code=3)
     assert "does not exist" in workflow.fails("plugin", "list", "--plugins", "nowhere", code=3)
     assert "unknown action 'core/shell.rum'" == workflow.fails("plugin", "show", "core/shell.rum", code=2)
     folder = plugin(workflow.user / "tool", ":")
     (folder / "run").chmod(0o644)
     events = run(workflow, flow(workflow, "acme/tool.do"), "--plugins", folder, code=1)
     assert "is no program; make it one with: chmod +x" in message(events)
+    (folder / "run").unlink()
+    (folder / "run").mkdir()
+    events = run(workflow, flow(workflow, "acme/tool.do"), "--plugins", folder, code=1)
+    assert f"'{folder / 'run'}' is a directory, and no program" == message(events)
     missing = plugin(workflow.user / "m", ":", "name: a/b\ncommand: [no-such-program]\nactions: {do: {}}\n")
     events = run(workflow, flow(workflow, "a/b.do"), "--plugins", missing, code=1)
     assert "no 'no-such-program' on the PATH" == message(events)

@@ -166,7 +166,10 @@ def test_a_report_needs_no_key_and_an_execution(workflow, ran, home):
     (home / "secrets.db").unlink()
     workflow.ok("execution", "report", "latest", "--html", ran)
     assert "no execution 'nobody'" in workflow.fails("execution", "report", "nobody", "--html", "x.html", code=2)
-    assert "no such file or directory" in workflow.fails("execution", "report", "latest", "--html", "no/x.html", code=2)
+    said = workflow.fails("execution", "report", "latest", "--html", "no/x.html", code=2)
+    assert "no such file or directory: 'no/x.html'" == said
+    assert workflow.ok("execution", "report", "latest", "--html", "-").startswith("<!DOCTYPE html>")
+    assert not (workflow.user / "-").exists()
     assert not (workflow.user / "x.html").exists()
 
 

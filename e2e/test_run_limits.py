@@ -30,6 +30,20 @@ def test_memory_beyond_the_limit_is_refused(workflow):
     assert "the script raised MemoryError" == message(events)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts private memory")
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("rows = []\nwhile True: rows.append(str(len(rows)))", "the script raised MemoryError"),
+        ("output = 'x' * (30 << 20)", "writing output as JSON took more memory than there is"),
+    ],
+)
+def test_memory_that_is_used_up_shows_nothing_of_the_engine(workflow, script, said):
+    events = run(workflow, script, kind="core/python.run", code=1, limits={"memory": "64MiB"})
+    assert said == message(events)
+    assert "runner.py" not in str(events)
+
+
 def test_processor_time_beyond_the_limit_ends_the_task(workflow):
     events = run(workflow, "while :; do :; done", code=1, limits={"cpu": "1s"}, timeout="30s")
     assert "killed by SIGXCPU: its processor time (limits.cpu) is used up" == message(events)

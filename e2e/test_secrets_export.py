@@ -112,3 +112,8 @@ def test_a_shell_file_is_known_by_its_name(workflow, user: Path) -> None:
     (user / "vars.sh").write_text("export A='it'\\''s'\n")
     workflow.ok("secrets", "import", "vars.sh")
     assert "it's" == workflow.ok("secrets", "get", "A", "-q")
+
+
+def test_a_dash_is_stdout(stored, user) -> None:
+    assert stored.ok("secrets", "export") == stored.ok("secrets", "export", "--output", "-")
+    assert not (user / "-").exists()

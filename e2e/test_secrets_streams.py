@@ -32,6 +32,24 @@ def test_data_for_a_full_disk_is_an_error(shell, args: str) -> None:
     assert (8, b"error: no space left on device: 'stdout'\n") == (done.returncode, done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("run flow.yaml >/dev/full", 0),
+        ("run flow.yaml --json >/dev/full", 0),
+        ("secrets nope", 2),
+        ("secrets get NOPE", 4),
+        ("secrets", 2),
+        ("--version >/dev/full", 8),
+    ],
+)
+def test_talk_for_a_full_disk_changes_no_exit_code(shell, workflow, line: str, code: int) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    (workflow.user / "flow.yaml").write_text("id: a\ntasks: [{id: a, type: core/console.log, inputs: {message: hi}}]\n")
+    assert b"%d\n" % code == shell(f"cd {workflow.user}; ($W {line}) 2>/dev/full; echo $?").stdout
+
+
 @pytest.mark.parametrize("args", ["get A -q", "list", "--help"])
 def test_a_reader_that_went_away_is_nothing_to_talk_about(shell, args: str) -> None:
     """The pipe's reader is gone before anything is written."""

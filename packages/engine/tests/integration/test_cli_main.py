@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
@@ -62,10 +63,23 @@ def outcome(failure: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple
         (
             FileNotFoundError(errno.ENOENT, "No such file or directory", "a\nb"),
             2,
-            "error: no such file or directory: 'a\\nb'\n",
+            "error: no such file or directory: 'a\\nb'\nhint: look at what is there: ls -la .\n",
         ),
-        (IsADirectoryError(errno.EISDIR, "Is a directory", b"/d"), 2, "error: is a directory: '/d'\n"),
-        (PermissionError(errno.EACCES, "Permission denied", "/p"), 9, "error: permission denied: '/p'\n"),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", b"/d"),
+            2,
+            "error: is a directory: '/d'\nhint: name a file in it\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/p q"),
+            9,
+            "error: permission denied: '/p q'\nhint: look at: ls -ld '/p q'\n",
+        ),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "/dev/null/a"),
+            2,
+            "error: not a directory: '/dev/null/a'\nhint: look at what is there: ls -la /dev\n",
+        ),
         (OSError(errno.ENOSPC, "No space left on device"), 8, "error: no space left on device\n"),
         (OSError(errno.EXDEV, "Cross-device", "/a", None, "/b"), 8, "error: cross-device: '/a' and '/b'\n"),
         (OSError("no number"), 8, "error: oserror\n"),
@@ -75,6 +89,21 @@ def test_each_failure_is_one_line_and_a_code(
     failure: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (code, said) == outcome(failure, capsys)
+
+
+def test_a_working_directory_that_is_gone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for names, shown in (((), ""), (("a",), ": 'a'")):
+        code, said = outcome(FileNotFoundError(errno.ENOENT, "No such file", *names), capsys)
+        assert 2 == code
+        first, second = said.splitlines()
+        assert f"error: no such file, and the working directory is gone{shown}" == first
+        assert "hint: go to one that is there, with: cd" == second
 
 
 def leaves(base: type[Exception]) -> list[type[Exception]]:

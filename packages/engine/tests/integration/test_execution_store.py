@@ -17,6 +17,7 @@ from autokestra.errors import (
     StateFormatError,
     StateUnavailableError,
 )
+from autokestra.executions.housekeeping import named
 from autokestra.executions.lease import boottime, own_lease
 from autokestra.executions.plan import Change, Start
 from autokestra.executions.records import (
@@ -71,6 +72,46 @@ def test_an_execution_is_read_back_as_it_was_written(store):
     assert row == store.execution(row.id)
     assert ["a", "b"] == [run.task_id for run in store.task_runs(row.id)]
     assert {TaskState.WAITING} == {run.state for run in store.task_runs(row.id)}
+
+
+@pytest.mark.parametrize("path", [b"/d/w\xff.yaml", b"/d\xff/\xc3\xa9 %41\\xff.yaml", "/é/\\xff/100%41.yaml".encode()])
+def test_a_path_is_read_back_byte_for_byte_also_when_it_is_no_utf8(store, path):
+    row = an_execution(workflow_path=os.fsdecode(path))
+    store.create(row, ["a"])
+    assert path == os.fsencode(store.execution(row.id).workflow_path)
+    assert row == store.execution(row.id)
+
+
+def test_messages_that_name_such_a_path_are_kept_with_its_bytes_as_escapes(store):
+    owner = own_lease(boottime)
+    row = an_execution(lease=owner)
+    store.create(row, ["a", "b"])
+    skipped = Change(task="b", state=TaskState.SKIPPED, reason="upstream", message="no b\udcff")
+    store.advance(row.id, owner=owner.owner, now=1, changes=[skipped], starts=[Start(task="a", number=1)])
+    assert store.claim(row.id, "a", 1, lease=owner, now=2)
+    line = LogLine(
+        execution_id=row.id,
+        task_id="a",
+        attempt=1,
+        sequence=0,
+        time=3,
+        stream="system",
+        level="info",
+        message="\udcff é",
+    )
+    store.append_log([line])
+    assert store.end_attempt(row.id, "a", 1, owner=owner.owner, state=AttemptState.FAILED, now=4, message="no a\udcff")
+    assert store.end(row.id, ExecutionState.FAILED, owner=owner.owner, now=5, message="no \udcff\ud83d")
+    assert "no \\udcff\\ud83d" == store.execution(row.id).message
+    assert [None, "no b\\udcff"] == [run.message for run in store.task_runs(row.id)]
+    assert ["no a\\udcff"] == [attempt.message for attempt in store.attempts(row.id)]
+    assert ["\\udcff é"] == [found.message for found in store.log_lines(row.id)]
+
+
+def test_an_id_that_is_no_text_is_one_that_does_not_exist(store):
+    for look in (store.execution, lambda id_: named(store, [id_])):
+        with pytest.raises(ExecutionNotFoundError):
+            look("\udcff")
 
 
 def test_executions_are_listed_newest_first_and_latest_is_the_first(store):

@@ -30,4 +30,11 @@ def test_a_file_is_private_and_no_other_is_overwritten_but_by_force(tmp_path):
         write_private(path, b"A=2\n", force=False)
     assert b"A=1\n" == (tmp_path / "values.env").read_bytes()
     write_private(path, b"A=3\n", force=True)
+    (tmp_path / "folder").mkdir()
+    for place in ("folder", "no/such", "values.env/x"):
+        for force in (False, True):
+            with pytest.raises(OSError, match=r"directory: .*/" + place) as caught:
+                write_private(f"{tmp_path}/{place}", b"A=4\n", force=force)
+            assert f"{tmp_path}/{place}" == caught.value.filename
+    (tmp_path / "folder").rmdir()
     assert (b"A=3\n", ["values.env"]) == ((tmp_path / "values.env").read_bytes(), os.listdir(tmp_path))

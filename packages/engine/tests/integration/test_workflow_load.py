@@ -76,6 +76,11 @@ def test_a_missing_file_is_not_taken_for_one_that_has_only_the_extension_in_comm
     assert "did you mean 'a.yaml'?" == problem(tmp_path / "a.yml")[0].hint
 
 
+def test_stdin_is_no_workflow(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "stdin is not read: save the workflow to a file" == problem(Path("-"))[0].hint
+
+
 def test_a_directory_is_no_workflow(tmp_path):
     found, error = problem(tmp_path)
     assert ("is a directory", 3) == (found.message, error.exit_code)

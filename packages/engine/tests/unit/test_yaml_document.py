@@ -222,6 +222,14 @@ def test_bytes_that_are_no_text(data, line, column, message):
     assert (line, column, message) == (fault.line, fault.column, fault.message)
 
 
+@pytest.mark.parametrize("data", [b'a: "\xed\xa0\xbd"', b'a: "\\ud83d"', b'a: "\\ud83d\\ude00"', b'"\\ud83d": 1'])
+def test_half_a_character_comes_with_what_to_write_instead(data):
+    text = decode(data)
+    fault = text if isinstance(text, Fault) else read(text).faults[0]
+    assert fault.hint == "\\ud83d and the like are halves of a character: write the character itself, or \\U0001f600"
+    assert ["\U0001f600"] == list(read('"\\U0001f600"').data)
+
+
 def test_a_byte_order_mark_is_no_text():
     assert "a: 1" == decode(b"\xef\xbb\xbfa: 1")
 

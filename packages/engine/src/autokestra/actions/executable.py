@@ -104,6 +104,8 @@ class ExecutableAction:
         name = self._command[0]
         if "/" in name:
             found = str(self._folder / name)
+            if os.path.isdir(found):  # noqa: PTH112  # a text in, a text out
+                raise ActionError(f"'{found}' is a directory, and no program", reason="start")
             if os.access(found, os.X_OK):
                 return found
             raise ActionError(f"'{found}' is no program; make it one with: chmod +x {found}", reason="start")

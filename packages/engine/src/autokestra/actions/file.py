@@ -43,7 +43,7 @@ class FileRead:
             raise ActionError(f"cannot read '{inputs.path}': {_reason(error)}", reason="bad-input") from None
         if len(data) > MAX_RESULT_BYTES:
             raise ActionError(f"'{inputs.path}' is larger than {MAX_RESULT_BYTES:,} bytes", reason="too-large")
-        return {"content": _decoded(data, inputs), "size": len(data), "path": str(path)}
+        return {"content": _decoded(data, inputs), "size": len(data), "path": _shown(path)}
 
 
 class FileWrite:
@@ -70,7 +70,7 @@ class FileWrite:
                 os.close(directory)
         except OSError as error:
             raise ActionError(f"cannot write '{inputs.path}': {_reason(error)}", reason="bad-input") from None
-        return {"path": str(path), "size": len(data)}
+        return {"path": _shown(path), "size": len(data)}
 
 
 def _replace(directory: int, name: str, data: bytes, mode: int) -> None:
@@ -101,6 +101,11 @@ def absolute(path: str, context: ActionContext) -> Path:
     if "\0" in path:
         raise ActionError("a path contains a NUL byte", reason="bad-input")
     return Path(os.path.abspath(context.workdir / path))  # noqa: PTH100  # keeps symlinks
+
+
+def _shown(path: Path) -> str:
+    """Return `path` as an output can hold it: a name that is no UTF-8 has no place in JSON, and is no failure."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def refuse_private(descriptor: int, path: Path, context: ActionContext, *, name: str | None = None) -> None:

@@ -96,7 +96,7 @@ class Actions(Mapping[str, Action]):
             if action.type in found:
                 raise PluginInvalidError(
                     f"'{action.type}' is offered twice: by {found[action.type].source} and {action.source}",
-                    hint="remove one of them",
+                    hint="uninstall one, or leave its folder out: --plugins, AUTOKESTRA_PLUGINS, the setting plugins",
                 )
             found[action.type] = action
         return found
@@ -104,12 +104,18 @@ class Actions(Mapping[str, Action]):
     def _executables(self) -> Iterator[PluginAction]:
         from autokestra.actions.executable import MANIFEST, read_plugin  # noqa: PLC0415  # as said above
 
+        seen: set[str] = set()  # a folder may be named twice, by several names, or by a folder that holds it
         for folder in self._folders:
             if not folder.is_dir():
-                raise PluginInvalidError(f"the folder of plugins '{folder}' does not exist")
+                message = "is no folder" if folder.exists() else "does not exist"
+                raise PluginInvalidError(
+                    f"the folder of plugins '{folder}' {message}", hint="see who names it: workflow config list"
+                )
             inner = [folder] if (folder / MANIFEST).exists() else sorted(folder.iterdir())
             for each in inner:
-                if (each / MANIFEST).exists():
+                real = os.path.realpath(each)
+                if real not in seen and (each / MANIFEST).exists():
+                    seen.add(real)
                     yield from read_plugin(each)
 
     def _entry_points(self) -> Iterator[PluginAction]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "<script>"
 MAX_DEPTH = 200  # as protocol.MAX_JSON_DEPTH
+RESERVE = 2 << 20  # bytes: given back when memory is used up, so that a traceback can still be made
 MAX_MESSAGE = 1000  # of a longer exception only the name is repeated; all of it is in the log
 
 
@@ -34,6 +35,7 @@ def main(script: str, inputs: Any, *, limit: int, result: int) -> int:
         # UTF-8 whatever the locale says, since that is how the log is read, and secrets are looked for in it.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     # A module of its own under the name that dataclasses, pickle and `if __name__ == "__main__"` look for.
+    reserve = [bytearray(RESERVE)]
     module = type(sys)("__main__")
     module.__dict__.update(inputs=inputs, output=None)
     sys.modules["__main__"] = module
@@ -45,27 +47,30 @@ def main(script: str, inputs: Any, *, limit: int, result: int) -> int:
         if stop.code is not None and not isinstance(stop.code, int):
             print(stop.code, file=sys.stderr)  # noqa: T201  # as Python does
         code = 0 if stop.code is None else stop.code if isinstance(stop.code, int) else 1
-        answer = _answer(module.__dict__.get("output"), limit) if code == 0 else ""
+        answer = _answer(module.__dict__.get("output"), limit) if code == 0 else b""
     except BaseException as error:  # noqa: BLE001  # every way to end is reported
         sys.path[:] = own_path  # so that no `traceback.py` of the user's gets between
-        code, answer = 1, "^" + _report(error)
+        reserve.clear()
+        code, answer = 1, b"^" + _report(error)
     else:
         answer = _answer(module.__dict__.get("output"), limit)
     if os.getpid() != process:  # a fork of the script that ran to the end has nothing to hand over
         return code
-    _write(result, answer.encode("utf-8", "backslashreplace"))
-    return code or int(answer.startswith("!"))
+    _write(result, answer)
+    return code or int(answer.startswith(b"!"))
 
 
-def _answer(output: Any, limit: int) -> str:
-    problem = find_problem(output)
-    if problem is None:
-        text = json.dumps(output, allow_nan=False, ensure_ascii=False)
-        size = len(text.encode())
-        if size <= limit:
-            return "=" + text
-        problem = "output is {:,} bytes long as JSON, more than {:,}".format(size, limit)  # noqa: UP032
-    return "!" + problem
+def _answer(output: Any, limit: int) -> bytes:
+    try:
+        problem = find_problem(output)
+        if problem is None:
+            data = json.dumps(output, allow_nan=False, ensure_ascii=False).encode()
+            if len(data) <= limit:
+                return b"=" + data
+            problem = "output is {:,} bytes long as JSON, more than {:,}".format(len(data), limit)  # noqa: UP032
+    except MemoryError:
+        problem = "writing output as JSON took more memory than there is"
+    return b"!" + problem.encode("utf-8", "backslashreplace")
 
 
 def find_problem(output: Any) -> str | None:
@@ -110,14 +115,17 @@ def _kind(value: Any) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _report(error: BaseException) -> str:
+def _report(error: BaseException) -> bytes:
     """Print the traceback from the script's first line on (the frame above it is this file's); return its last line."""
-    import traceback  # noqa: PLC0415
+    try:
+        import traceback  # noqa: PLC0415
 
-    frames = error.__traceback__.tb_next if error.__traceback__ else None
-    traceback.print_exception(type(error), error, frames)
-    text = "".join(traceback.format_exception_only(type(error), error)).strip().rpartition("\n")[2]
-    return text if len(text) <= MAX_MESSAGE else _kind(error)
+        frames = error.__traceback__.tb_next if error.__traceback__ else None
+        traceback.print_exception(type(error), error, frames)
+        text = "".join(traceback.format_exception_only(type(error), error)).strip().rpartition("\n")[2]
+    except MemoryError:  # the name alone is enough to know what happened; frames of this file would tell nobody more
+        text = _kind(error)
+    return (text if len(text) <= MAX_MESSAGE else _kind(error)).encode("utf-8", "backslashreplace")
 
 
 def _write(descriptor: int, data: bytes) -> None:

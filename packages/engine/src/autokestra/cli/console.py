@@ -89,6 +89,15 @@ def drop_output() -> None:
         os.close(null)
 
 
+def end_talk() -> None:
+    """Forget talk that could not be written: the interpreter would try again, and end with a code of its own (120)."""
+    if sys.stderr is not None and not sys.stderr.closed:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # lives as long as we do
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return aligned columns with two spaces between, the header first; cells are made `visible`."""
     columns = [_column(cells) for cells in zip(headers, *rows, strict=True)]
@@ -192,6 +201,11 @@ def warn(message: str, *, hint: str | None = None) -> None:
 def notice(message: str) -> None:
     """Say on stderr what was done."""
     _write_stderr(visible(message) + "\n")
+
+
+def show_help(text: str) -> None:
+    """Show a help text of ours on stderr, in place of an error."""
+    _write_stderr(text + "\n")
 
 
 def _say(kind: str, message: str, colour: str) -> None:

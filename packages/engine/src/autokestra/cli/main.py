@@ -78,8 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = report(failure)
         try:
             console.flush()
-        except OSError:
+        except OSError as unwritten:
             console.drop_output()
+            code = code or report(unwritten)  # of a command that left early: --version
+    console.end_talk()
     return code
 
 
@@ -132,7 +134,7 @@ def report(failure: BaseException) -> int:
 def report_usage(failure: click.ClickException) -> int:
     """Say what is wrong with the command line; without a command, show the help in its place."""
     if isinstance(failure, click.exceptions.NoArgsIsHelpError):
-        failure.show()
+        console.show_help(failure.format_message())
         return EXIT_USAGE
     nearest: Sequence[str] | None = getattr(failure, "possibilities", None)
     context = failure.ctx if isinstance(failure, click.UsageError) else None
@@ -148,12 +150,41 @@ def report_system(failure: OSError) -> int:
     """Say what the operating system refused, and of which file."""
     reason = (failure.strerror or type(failure).__name__).lower()
     names = [os.fsdecode(name) for name in (failure.filename, failure.filename2) if isinstance(name, str | bytes)]
-    console.error(f"{reason}: {' and '.join(map(repr, names))}" if names else reason)
+    hint = _where_to_look(failure, names[0]) if names else None
+    if isinstance(failure, FileNotFoundError) and _is_nowhere():
+        reason, hint = f"{reason}, and the working directory is gone", "go to one that is there, with: cd"
+    console.error(f"{reason}: {' and '.join(map(repr, names))}" if names else reason, hint=hint)
     if isinstance(failure, PermissionError):
         return EXIT_PERMISSION
     if isinstance(failure, FileNotFoundError | IsADirectoryError | NotADirectoryError | FileExistsError):
         return EXIT_USAGE
     return EXIT_UNAVAILABLE
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _where_to_look(failure: OSError, name: str) -> str | None:
+    """Return the line to type next, for what is there and cannot be used, or is not there."""
+    from shlex import quote  # noqa: PLC0415  # only when something went wrong
+
+    if isinstance(failure, IsADirectoryError):
+        return "name a file in it"
+    if isinstance(failure, PermissionError):
+        return f"look at: ls -ld {quote(name)}"
+    if not isinstance(failure, FileNotFoundError | NotADirectoryError):
+        return None
+    folder = name
+    while not os.path.isdir(folder):  # noqa: PTH112  # pathlib costs 10 ms and this is text
+        folder = os.path.dirname(folder) or os.curdir  # noqa: PTH120
+        if folder == os.curdir:
+            break
+    return f"look at what is there: ls -la {quote(folder)}"
 
 
 def report_bug(failure: BaseException) -> int:

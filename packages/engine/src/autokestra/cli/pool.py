@@ -60,3 +60,15 @@ def pool_address(
     from autokestra.worker.address import PoolAddress  # noqa: PLC0415  # few use a cluster
 
     return PoolAddress.parse(pool, ca=tls_ca, certificate=tls_cert, key=tls_key, insecure=insecure_cluster)
+
+
+def check_sendable(path: str) -> None:
+    """Raise UsageError for the path of a workflow that no worker can be told, since messages to it are text."""
+    from autokestra.errors import UsageError  # noqa: PLC0415
+    from autokestra.executions.reading import is_text  # noqa: PLC0415
+
+    if not is_text(path):
+        raise UsageError(
+            f"the path '{path}' is not UTF-8, and workers of a cluster cannot be told of it",
+            hint="give file and folder another name, or run it without --pool",
+        )

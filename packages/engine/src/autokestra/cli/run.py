@@ -14,7 +14,7 @@ from autokestra.cli import console
 from autokestra.cli.codes import EXIT_CANCELLED, EXIT_FAILED, EXIT_INVALID
 from autokestra.cli.completion.suggestions import file_paths
 from autokestra.cli.plugin import plugins_option
-from autokestra.cli.pool import pool_address, pool_options
+from autokestra.cli.pool import check_sendable, pool_address, pool_options
 from autokestra.cli.states import state_option
 from autokestra.cli.stores import say
 from autokestra.errors import UsageError
@@ -132,6 +132,8 @@ def run(
     loaded = _load(file, app, quiet=quiet)
     if address is None:
         app.check_isolation(loaded.workflow)
+    else:
+        check_sendable(str(loaded.path))
     warn_of_expiry(app, loaded.workflow.secrets)
     arguments = typed_arguments(loaded.workflow.inputs, _pairs(inputs))
     if dry_run:

@@ -1,5 +1,6 @@
 """`workflow secrets import`, `export`: many secrets at once, from and to files that other programs know."""
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -93,7 +94,7 @@ def _from_environment(prefix: str, *, strip: bool) -> "dict[str, SecretValue]":
     "--output",
     metavar="FILE",
     shell_complete=file_paths,
-    help="Write FILE, for you alone (0600), instead of stdout.",
+    help="Write FILE, for you alone (0600), instead of stdout (-).",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not warn that values are written in clear.")
@@ -113,6 +114,8 @@ def export(
     from autokestra.cli.exports import write  # noqa: PLC0415
     from autokestra_secrets import SecretNotFoundError  # noqa: PLC0415
 
+    if output == "-":
+        output = None
     with opened_store() as store:
         values = store.get_many(names or sorted(store.names()))
         for name in names:
@@ -140,10 +143,12 @@ def _warn_of_clear(values: "Mapping[str, SecretValue]", output: str | None) -> N
 
 def write_private(path: str, data: bytes, *, force: bool) -> None:
     """Write a file that only we can read (0600), whole or not at all. Raises ConflictError when it is there already."""
+    if os.path.isdir(path):  # noqa: PTH112
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     directory, name = os.path.split(os.path.abspath(path))  # noqa: PTH100  # pathlib costs 10 ms
     scratch = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")  # noqa: PTH118
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123
             file.write(data)
             file.flush()
@@ -152,8 +157,10 @@ def write_private(path: str, data: bytes, *, force: bool) -> None:
             os.replace(scratch, path)  # noqa: PTH105
         else:
             _claim(scratch, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None  # nobody has heard of the scratch file
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(scratch)  # noqa: PTH108
 
 

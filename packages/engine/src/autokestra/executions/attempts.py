@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from autokestra.errors import ExecutionNotFoundError
-from autokestra.executions.reading import read_attempt, row_is, row_key, to_json
+from autokestra.executions.reading import read_attempt, row_is, row_key, to_json, to_text
 from autokestra.executions.records import Account, Attempt, AttemptKey, AttemptState, Lease, StoredOutput
 from autokestra.executions.rows import Table
 
@@ -70,7 +70,7 @@ class AttemptTable(Table):
             "owner": owner,
             "state": state.value,
             "reason": reason,
-            "message": message,
+            "message": to_text(message) if message else None,
             "exit_code": exit_code,
             "now": now,
             "sealed": output.sealed if output else None,

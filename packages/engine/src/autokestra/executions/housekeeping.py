@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from autokestra.errors import ExecutionBusyError, ExecutionNotFoundError
 from autokestra.executions.lease import own_lease
-from autokestra.executions.reading import row_lease
+from autokestra.executions.reading import is_text, row_lease
 from autokestra.executions.records import LATEST, ExecutionState, Lease
 from autokestra.executions.sqlite import SQLiteRows
 from autokestra.executions.store import ExecutionStore
@@ -69,7 +69,7 @@ def named(store: ExecutionStore, ids: Iterable[str]) -> list[Removable]:
     """
     found = {}
     for wanted in ids:
-        id_ = store.execution(wanted).id if wanted == LATEST else wanted
+        id_ = store.execution(wanted).id if wanted == LATEST or not is_text(wanted) else wanted
         row = store.rows.read(partial(store.rows.sql.select_for_removal, id=id_))
         if row is None:
             raise ExecutionNotFoundError(f"no execution '{id_}'", hint="list them with: workflow execution list")

@@ -1,10 +1,11 @@
 """Lines of logs as rows: written in batches, read whole, from both ends, or as far as they have come."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from autokestra.executions.logs import LogWriter
-from autokestra.executions.reading import read_excerpt
+from autokestra.executions.reading import is_text, read_excerpt, to_text
 from autokestra.executions.records import AttemptState, LogExcerpt, LogLine
 from autokestra.executions.rows import Table
 
@@ -47,7 +48,7 @@ class LineTable(Table):
 
     def append_log(self, lines: Iterable[LogLine]) -> None:
         """Write a batch of masked lines in one transaction."""
-        self._rows.append(list(lines))
+        self._rows.append([line if is_text(line.message) else _as_text(line) for line in lines])
 
     def lines_of(self, execution: str, task: str, number: int, after: int) -> list[LogLine]:
         """Return the lines of one attempt after a sequence number, in order."""
@@ -68,3 +69,7 @@ class LineTable(Table):
                 for row in self._sql.select_log_ends(db, execution_id=execution, first=first, last=last)
             ]
         )
+
+
+def _as_text(line: LogLine) -> LogLine:
+    return replace(line, message=to_text(line.message))

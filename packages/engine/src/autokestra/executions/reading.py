@@ -1,7 +1,10 @@
 """From rows to values: the same for both databases, whose rows are read by name."""
 
 import json
-from typing import Any, cast
+import os
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import unquote_to_bytes
 
 from autokestra.errors import StateFormatError
 from autokestra.executions.records import (
@@ -17,10 +20,39 @@ from autokestra.executions.records import (
     TaskOf,
 )
 
+_FILE: Final = "file://"  # RFC 8089; a path as it is begins with a slash, so the two cannot be mistaken
+
 
 def to_json(value: object) -> str:
     """Return a value as it is kept."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def path_to_text(path: str) -> str:
+    """Return an absolute path as it is kept: as it is, or as a `file://` URL where its bytes are no UTF-8.
+
+    A path is bytes, and a database holds text only.
+    """
+    return path if is_text(path) else Path(path).as_uri()
+
+
+def path_of_text(text: str) -> str:
+    """Return the path that `path_to_text` wrote, byte for byte."""
+    return os.fsdecode(unquote_to_bytes(text.removeprefix(_FILE))) if text.startswith(_FILE) else text
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` can be kept: no name of a file or argument of a command whose bytes were no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def to_text(message: str) -> str:
+    """Return a message as it is kept, with bytes that were no UTF-8 as escapes: it may name such a file."""
+    return message.encode(errors="backslashreplace").decode()
 
 
 def read_execution(row: Any) -> Execution:
@@ -33,6 +65,7 @@ def read_execution(row: Any) -> Execution:
         for name in ("inputs", "secrets_used", "masked"):
             fields[name] = json.loads(fields[name])
         fields["state"] = ExecutionState(fields["state"])
+        fields["workflow_path"] = path_of_text(fields["workflow_path"])
     except ValueError:
         raise StateFormatError(
             f"the row of execution '{fields['id']}' is damaged", hint="use another state database: --state FILE"

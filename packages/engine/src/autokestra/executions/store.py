@@ -13,7 +13,7 @@ from typing import Any, Self
 from autokestra.errors import ExecutionNotFoundError, StateUnavailableError
 from autokestra.executions.attempts import AttemptTable
 from autokestra.executions.lines import LineTable
-from autokestra.executions.reading import read_execution, row_lease, to_json
+from autokestra.executions.reading import is_text, path_to_text, read_execution, row_lease, to_json, to_text
 from autokestra.executions.records import LATEST, Execution, ExecutionState, Lease, Masked, TaskOf
 from autokestra.executions.sqlite import SQLiteRows
 from autokestra.executions.taskruns import TaskRunTable
@@ -73,7 +73,7 @@ class ExecutionStore(TaskRunTable, AttemptTable, LineTable):
                 id=execution.id,
                 workflow_id=execution.workflow_id,
                 workflow=execution.workflow,
-                workflow_path=execution.workflow_path,
+                workflow_path=path_to_text(execution.workflow_path),
                 workflow_sha256=execution.workflow_sha256,
                 inputs=to_json(execution.inputs),
                 created_at=execution.created_at,
@@ -145,7 +145,7 @@ class ExecutionStore(TaskRunTable, AttemptTable, LineTable):
                 owner=owner or "",
                 state=state.value,
                 reason=reason,
-                message=message,
+                message=to_text(message) if message else None,
                 now=now,
                 secrets_used=to_json(secrets_used or {}),
                 masked=to_json(masked or {}),
@@ -243,7 +243,9 @@ class ExecutionStore(TaskRunTable, AttemptTable, LineTable):
             if newest is not None:
                 return self._execution(newest)
             raise ExecutionNotFoundError("there is no execution yet", hint="start one with: workflow run FILE")
-        row = self._rows.read(lambda db: self._sql.select_execution(db, id=execution))
+        row = None
+        if is_text(execution):  # what is none cannot be asked for
+            row = self._rows.read(lambda db: self._sql.select_execution(db, id=execution))
         if row is None:
             raise ExecutionNotFoundError(f"no execution '{execution}'", hint="list them with: workflow execution list")
         return self._execution(row)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autokestra.executions.plan import Change, Start
+from autokestra.executions.reading import to_text
 from autokestra.executions.records import ItemList, StoredOutput, TaskRun, TaskState
 from autokestra.executions.rows import Table
 
@@ -32,7 +33,7 @@ class TaskRunTable(Table):
                 "task_id": change.task,
                 "state": change.state.value,
                 "reason": change.reason,
-                "message": change.message,
+                "message": to_text(change.message) if change.message else None,
                 "not_before": change.not_before,
                 "started_at": now if change.state is TaskState.RUNNING else None,
                 "finished_at": now if change.state.ended else None,

@@ -34,6 +34,9 @@ def typed_arguments(specs: Mapping[str, InputSpec], given: Mapping[str, str]) ->
             continue
         try:
             values[name] = _READERS[spec.type](given[name])
+            json.dumps(values[name], ensure_ascii=False).encode()  # as it is kept
+        except UnicodeEncodeError:
+            problems.append((f"input '{name}' is not UTF-8 text", None))
         except (ValueError, RecursionError):
             problems.append((f"input '{name}': expected {KINDS[spec.type]}, got {_shown(given[name])}", None))
     if problems:

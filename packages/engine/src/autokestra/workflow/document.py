@@ -26,6 +26,7 @@ _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U0
 _UNQUOTED_TEMPLATE: Final = re.compile(r"(?:^|[:\-,\[{]\s+)\{\{")
 _YAML_TAG: Final = "tag:yaml.org,2002:"  # what `!!` stands for
 QUOTES_HINT: Final = "a value that begins with '{{' needs quotes: \"{{ … }}\""
+HALF_HINT: Final = "\\ud83d and the like are halves of a character: write the character itself, or \\U0001f600"
 
 # YAML 1.2.2, 10.3.2: the core schema.
 _CONSTANTS: Final[dict[str, object]] = {
@@ -142,7 +143,10 @@ def decode(data: bytes) -> str | Fault:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         line, column = _place(before, len(before))
-        return Fault(line=line, column=column, message="file is not UTF-8 text", hint="save it as UTF-8")
+        # U+D800 to U+DFFF, which are no characters, encoded as if they were: what `printf '\\ud83d'` of a shell writes.
+        is_half = data[error.start] == 0xED and data[error.start + 1 : error.start + 2] >= b"\xa0"
+        hint = HALF_HINT if is_half else "save it as UTF-8"
+        return Fault(line=line, column=column, message="file is not UTF-8 text", hint=hint)
     return text.removeprefix("\ufeff")
 
 
@@ -215,6 +219,8 @@ class _Builder:
             message, hint = f"a value cannot begin with '{at}'", "put it in quotes"
         elif "mapping values are not allowed" in message:
             message, hint = "a ': ' is not allowed here", "put the value in quotes, or check the indentation"
+        elif "Unicode character escape" in message:
+            message, hint = "an escape that stands for no character", HALF_HINT
         elif "expected" in message:
             hint = "check quotes, brackets and indentation here and in the lines above"
         if _UNQUOTED_TEMPLATE.search(line):

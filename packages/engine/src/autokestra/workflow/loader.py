@@ -57,7 +57,8 @@ def _bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(SIZE_LIMIT + 1)
     except FileNotFoundError:
-        message, hint = "no such file", _nearest_file(path)
+        message = "no such file"
+        hint = "stdin is not read: save the workflow to a file" if str(path) == "-" else _nearest_file(path)
     except IsADirectoryError:
         message, hint = "is a directory", "name a workflow file in it"
     except PermissionError:

@@ -15,7 +15,7 @@ from autokestra.cli.states import found_state, state_option
     metavar="FILE",
     required=True,
     shell_complete=file_paths,
-    help="Where the page goes, for you alone (0600).",
+    help="Where the page goes, for you alone (0600); - is stdout.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what was written.")
@@ -42,6 +42,9 @@ def report(
     with found_state(state) as store:
         material = Material.read(store, id_, now=now())
     text = page(material, version=version("autokestra"))
+    if file == "-":
+        console.out_bytes(text.encode())
+        return
     write_private(file, text.encode(), force=force)
     if not quiet:
         console.notice(
