@@ -4,8 +4,10 @@ And no block that looks as if it could be run escapes: it is typed, or saved and
 """
 
 import json
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from textwrap import indent
@@ -14,7 +16,7 @@ import pytest
 import yaml
 
 from autokestra_secrets import find_references
-from book.blocks import Block, blocks, is_typed, is_workflow, type_in, unused
+from book.blocks import Block, blocks, is_typed, is_workflow, pattern, steps, type_in, unused
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md")), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -30,6 +32,36 @@ def test_a_page_shows_what_happens(page, tmp_path, request):
         url = request.getfixturevalue("postgres_url")
         environ = {"AUTOKESTRA_STORE": url, "AUTOKESTRA_STATE": url}
     assert type_in(page, tmp_path, environ) > 0
+
+
+IN_ONE_SHELL = [
+    "recover",
+    "change-the-key",
+    "back-up",
+]  # on these pages what one command exports decides about the next
+
+
+@pytest.mark.parametrize("name", IN_ONE_SHELL)
+def test_a_page_about_keys_shows_what_happens_in_a_single_shell_too(name, tmp_path):
+    """Other pages are typed with a shell for each command, which forgets what was exported; a reader has one."""
+    page = ROOT / f"docs/howto/{name}.md"
+    for block in blocks(page):
+        if block.title:
+            (tmp_path / block.title).write_text(block.text, encoding="utf-8")
+    typed = [step for block in blocks(page) if block.kind == "console" for step in steps(block.text)]
+    done = subprocess.run(
+        ["bash"],
+        input="".join(f"{command}\nprintf '\\n\\036'\n" for command, _ in typed),
+        cwd=tmp_path,
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path), "LANG": "C.UTF-8"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    outputs = done.stdout.split("\n\036")[:-1]
+    assert len(typed) == len(outputs) > 3
+    for (command, expected), output in zip(typed, outputs, strict=True):
+        shown = output.replace(str(tmp_path), "~")
+        shown = shown if shown.endswith("\n") or not shown else shown + "\n"
+        assert pattern(expected).fullmatch(shown), f"`{command}` printed:\n{shown}"
 
 
 EXAMPLES = sorted(ROOT.glob("examples/**/README.md"))  # typed by test_examples_typed.py, in their folders
@@ -110,3 +142,32 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)(?P<target>[^)#\s]+)(?:#[^)]*
 def test_links_between_pages_lead_somewhere(page):
     for match in LINK.finditer(page.read_text(encoding="utf-8")):
         assert (page.parent / match["target"]).exists(), f"{page.name} links to {match['target']}"
+
+
+def test_every_page_can_be_reached_from_the_index():
+    """By links alone, as they are followed where there is no site with a navigation."""
+    seen, left = set(), [ROOT / "docs/index.md"]
+    while left:
+        page = left.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        targets = [
+            (page.parent / match["target"]).resolve() for match in LINK.finditer(page.read_text(encoding="utf-8"))
+        ]
+        left += [
+            target for target in targets if target.suffix == ".md" and target.exists() and target != ROOT / "README.md"
+        ]
+    wanted = [
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("examples/**/README.md"),
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+    ]
+    assert [] == sorted(str(page.relative_to(ROOT)) for page in wanted if page not in seen)
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("packages/*/README.md")), ids=lambda page: page.parent.name)
+def test_the_readme_of_a_wheel_has_no_link_into_the_project(page):
+    """It is shown on the page of a package index, beside which nothing lies."""
+    assert [] == [match["target"] for match in LINK.finditer(page.read_text(encoding="utf-8"))]

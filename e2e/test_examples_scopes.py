@@ -113,7 +113,7 @@ def job(workflow, folder: Path, secrets: dict[str, str], version: str) -> list[t
     done, failed = [], False
     for step in steps:
         command = step.get("run", "")
-        if not command or command.startswith("pipx install") or (failed and step.get("if") != "always()"):
+        if not command or command.startswith("pip install") or (failed and step.get("if") != "always()"):
             continue
         assert "${{" not in command, "what stands in a command becomes a part of it"
         environ = {

@@ -1,10 +1,14 @@
 """What the READMEs of the examples show is what happens: each is gone through in a copy of its folder."""
 
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from book.blocks import is_typed, type_in
+from book.blocks import blocks, is_typed, steps, type_in
+from e2e.conftest import Workflow
 from e2e.runs import is_alive, wait_for
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -16,6 +20,29 @@ def test_a_readme_shows_what_happens(page: Path, tmp_path: Path, request: pytest
     # That page says that its package is installed.
     programs = request.getfixturevalue("plugin_environment") if page.parent.name == "plugin-python" else None
     assert type_in(page, tmp_path, programs=programs, beside=page.parent) > 0
+
+
+@pytest.mark.parametrize("page", TYPED, ids=lambda page: page.parent.name)
+def test_what_a_page_starts_it_stops(page: Path) -> None:
+    lines = [command for block in blocks(page) if block.kind == "console" for command, _ in steps(block.text)]
+    started = [match[1] for line in lines if (match := re.search(r" & echo \$! >>? (\S+)$", line))]
+    assert len(started) == len([line for line in lines if re.search(r"[^&]& |&$", line)])
+    stopped = [match[1] for line in lines if (match := re.fullmatch(r'kill "?\$\(cat (\S+)\)"?', line))]
+    assert sorted(set(started)) == stopped
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_example_is_copied_as_the_list_of_them_says(tmp_path: Path, workflow: Workflow, *, there: bool) -> None:
+    [text] = [block.text for block in blocks(EXAMPLES / "README.md") if block.kind == "sh"]
+    if there:
+        (tmp_path / "jobs").mkdir()
+    path = f"{workflow.executable.parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", text], cwd=EXAMPLES.parent, env=workflow.environment({"HOME": str(tmp_path), "PATH": path}),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stdout
+    assert (tmp_path / "jobs/fan-out/stations.yaml").is_file()
 
 
 @pytest.fixture

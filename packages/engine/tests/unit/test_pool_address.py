@@ -32,13 +32,38 @@ def test_plain_addresses_of_other_machines_need_a_word(host: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "x", "dask://", "dask://h", "dask://h:0", "dask://h:99999", "dask://h:x", "tcp://h:1", "dask://u:p@h:1", "dask://h:1/x",
+    ["", "x", "dask://", "dask://h", "dask://h:0", "dask://h:99999", "dask://h:x", "tcp://h:1", "dask://h:1/x",
      "dask://h:1?x=1", "dask://h:1#x", "dask://:1", "dask://[::1:1"],
 )  # fmt: skip
 def test_other_texts_are_usage_errors(url: str) -> None:
     with pytest.raises(UsageError) as raised:
         PoolAddress.parse(url, insecure=True)
     assert repr(url) in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("dask://user:hunter2pw@127.0.0.1:1", "dask://…@127.0.0.1:1"),
+        ("tls://user:hunter2pw@h:1", "tls://…@h:1"),
+        ("dask://:hunter2pw@h:1", "dask://…@h:1"),
+        ("dask://hunter2pw@h:1", "dask://…@h:1"),
+        ("dask://@127.0.0.1:1", "dask://…@127.0.0.1:1"),
+        ("dask://user:a@hunter2pw@h:1", "dask://…@h:1"),
+        ("dask://user:hunter2pw/a#b?c@h:1", "dask://…@h:1"),
+        ("dask://user:hunter2pw@[::1", "dask://…@[::1"),
+        ("hunter2pw://user@h:1", "…@h:1"),
+        ("user:hunter2pw@h:1", "…@h:1"),
+        ("user:hunter2pw@\n", "…@\\n"),
+    ],
+)
+def test_what_stands_before_an_at_is_refused_and_not_repeated(url: str, shown: str) -> None:
+    for insecure in (False, True):
+        with pytest.raises(UsageError) as raised:
+            PoolAddress.parse(url, insecure=insecure)
+        assert f"expected a pool as dask://HOST:PORT or tls://HOST:PORT, got '{shown}'" == raised.value.message
+        assert "hunter2pw" not in repr(raised.value) + str(raised.value.hint)
+        assert raised.value.__cause__ is None
 
 
 def test_tls_needs_all_three_files(tmp_path) -> None:

@@ -1,15 +1,19 @@
 """`workflow worker`: a process that runs attempts for a cluster, and one above it that starts it anew.
 
 Supervision is a process of its own, so that whatever becomes of the worker (its scheduler died, it ran out of memory, a
-task took it along) there is another one a moment later. It holds no key open and loads nothing of Dask.
+task took it along) there is another one a moment later. It holds no key open and loads nothing of Dask. Only the first
+process ends for good where a database cannot be reached: then it may be the address that is wrong.
 """
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -21,16 +25,26 @@ from autokestra.cli.pool import pool_address, pool_options
 from autokestra.cli.run import store_option
 from autokestra.cli.states import state_option
 from autokestra.cli.stores import say
-from autokestra.errors import UsageError
+from autokestra.errors import StateUnavailableError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from autokestra.worker.address import PoolAddress
 
-AGAIN: Final = 75  # EX_TEMPFAIL of sysexits.h: what the worker process ends with when it is to be started anew
-PAUSE_SECONDS: Final = 0.5  # before it is; doubled each time that it could not join
+AGAIN: Final = 75  # EX_TEMPFAIL of sysexits.h: what the worker process ends with when it could not write its rows
+SCHEDULER_LEFT: Final = 76  # these three are said to the supervisor only
+NO_SCHEDULER: Final = 77
+NO_DATABASE: Final = 78
+PAUSE_SECONDS: Final = 0.5  # before it is started anew; doubled each time that it could not join
 LONGEST_PAUSE_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 0.1  # how soon a signal ends such a pause
+_ANEW: Final = (AGAIN, SCHEDULER_LEFT, NO_SCHEDULER, NO_DATABASE)
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+# What the command ends with when it was asked to stop: nothing is lost where nothing ran.
+_ENDS: Final = {AGAIN: EXIT_UNAVAILABLE} | dict.fromkeys(
+    (SCHEDULER_LEFT, NO_SCHEDULER, NO_DATABASE, *(-number for number in _STOPS)), 0
+)
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2), linux/prctl.h
 
 
@@ -60,7 +74,7 @@ def worker(
     """Run tasks for `workflow run --pool`, until it is stopped.
 
     Opens the secrets store with the key of this machine, so the key never travels. Comes back by itself when the
-    scheduler does, or when its process dies. The first SIGTERM or Ctrl-C waits for what runs.
+    scheduler or the database does, or when its process dies. The first SIGTERM or Ctrl-C waits for what runs.
     """
     address = pool_address(
         pool=pool, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, insecure_cluster=insecure_cluster
@@ -73,6 +87,7 @@ def worker(
         return supervisor.code
     return _work(
         address,
+        supervisor,
         tags=names,
         slots=slots or os.cpu_count() or 1,
         quiet=quiet,
@@ -95,6 +110,7 @@ def _tags(text: str) -> tuple[str, ...]:
 
 def _work(
     address: "PoolAddress",
+    supervisor: "_Supervisor",
     *,
     tags: Sequence[str],
     slots: int,
@@ -110,6 +126,7 @@ def _work(
     from autokestra.app import App  # noqa: PLC0415
     from autokestra.cluster import cluster_worker  # noqa: PLC0415
     from autokestra.worker.dask_worker import serve  # noqa: PLC0415
+    from autokestra_secrets import StoreUnavailableError  # noqa: PLC0415
 
     prepare_isolation()
     SPAWNER.prepare()
@@ -124,73 +141,129 @@ def _work(
     )
     words = f"{slots} slots" if slots > 1 else "1 slot"
     words += f", tags {', '.join(tags)}" if tags else ""
+    code: int | None = None
+    is_open = has_joined = False
 
     def joined() -> None:
+        nonlocal has_joined
+        has_joined = True
         if not quiet:
             console.notice(f"joined {address.url}: {words}")
 
-    with cluster_worker(app, address, slots=slots, tags=tags) as serving:
-        return serve(address, serving.runner, offers=serving.offers, slots=slots, joined=joined)
+    try:
+        with cluster_worker(app, address, slots=slots, tags=tags) as serving:
+            is_open = True
+            code = serve(
+                address, serving.runner, supervisor.directory, offers=serving.offers, slots=slots, joined=joined
+            )
+    except (StateUnavailableError, StoreUnavailableError) as error:
+        was_open = is_open or supervisor.starts > 1
+        if code == 0 or not was_open:  # asked to stop, or maybe the address is wrong
+            raise
+        if supervisor.last != NO_DATABASE:
+            console.warn(f"{error.message}: waiting for it", hint=error.hint)
+        return NO_DATABASE
+    if code == AGAIN:
+        return SCHEDULER_LEFT if has_joined else NO_SCHEDULER
+    return code
 
 
 class _Supervisor:
-    """Starts worker processes one after another; `code` is how the last one ended."""
+    """Starts worker processes one after another; `code` is what the command ends with.
+
+    `starts` counts them, and the one before had ended with `last`. Each has a `directory`, which is removed here: a
+    process that is killed removes nothing.
+    """
 
     def __init__(self, address: "PoolAddress", *, quiet: bool) -> None:
         self.code = 0
+        self.starts = 0
+        self.last = 0
+        self.directory = ""
         self._address = address
         self._quiet = quiet
         self._child = 0
         self._stopping = False
+        self._has_worked = False
 
     def supervise(self) -> bool:
         """Return True in each worker process, and False in the supervisor when there is nothing more to supervise."""
-        before = [signal.signal(number, self._hand_on) for number in (signal.SIGTERM, signal.SIGINT)]
-        pause, has_worked, told = PAUSE_SECONDS, False, False
-        while True:
+        for number in _STOPS:
+            signal.signal(number, self._hand_on)
+        pause = PAUSE_SECONDS
+        while not self._stopping:
             started = time.monotonic()
-            parent = os.getpid()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            self._child = os.fork()
-            if self._child == 0:
-                for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
-                    signal.signal(number, handler)
-                _die_with(parent)
+            if self._start():
                 return True
             code = self._wait()
             lasted = time.monotonic() - started
-            has_worked = has_worked or code == AGAIN or code < 0
-            again = (
-                code == AGAIN
-                or code < 0
-                or (code == EXIT_UNAVAILABLE and has_worked and lasted > LONGEST_PAUSE_SECONDS)
-            )
-            if self._stopping or not again:
-                self.code = 128 - code if code < 0 else code
-                return False
+            if not self._goes_on(code, lasted):
+                break
             pause = PAUSE_SECONDS if lasted > 2 * LONGEST_PAUSE_SECONDS else min(2 * pause, LONGEST_PAUSE_SECONDS)
-            if code < 0:
-                console.warn(f"the worker was killed by signal {-code}: starting it again")
-            elif not told and not self._quiet:
-                console.notice(f"no scheduler at {self._address.url}: waiting for it")
-            told = code == AGAIN
-            time.sleep(pause)
+            self._rest(pause)
+        return False
+
+    def _start(self) -> bool:
+        """Start a process; return True in it."""
+        parent = os.getpid()
+        self.directory = tempfile.mkdtemp(prefix="autokestra-worker-")  # anew: a name that is free again is anybody's
+        self.starts += 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)  # one that came before the child is noted would not reach it
+        try:
+            self._child = os.fork()
+            if self._child == 0:
+                for number in _STOPS:
+                    signal.signal(number, signal.SIG_DFL)  # until there is something that has to be waited for
+                _die_with(parent)
+                return True
+        except OSError:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+        if self._stopping:  # since before the child was there
+            os.kill(self._child, signal.SIGTERM)
+        return False
 
     def _wait(self) -> int:
-        while True:
-            try:
-                _, status = os.waitpid(self._child, 0)
-            except InterruptedError:  # pragma: no cover  # Python waits again by itself since 3.5
-                continue
-            return os.waitstatus_to_exitcode(status)
+        _, status = os.waitpid(self._child, 0)
+        self._child = 0
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return os.waitstatus_to_exitcode(status)
+
+    def _goes_on(self, code: int, lasted: float) -> bool:
+        """Whether another process follows one that ended like this; say why, or note what the command ends with."""
+        last, self.last = self.last, code
+        if self._stopping:
+            self.code = _ENDS.get(code, 128 - code if code < 0 else code)
+            return False
+        is_late = code == EXIT_UNAVAILABLE and self._has_worked and lasted > LONGEST_PAUSE_SECONDS
+        if not (code < 0 or code in _ANEW or is_late):
+            self.code = code
+            return False
+        self._has_worked = True
+        if code < 0:
+            console.warn(f"the worker was killed by signal {-code}: starting it again")
+        elif code == NO_SCHEDULER and last != NO_SCHEDULER and not self._quiet:
+            doubt = " (or it refuses our certificate)" if self._address.certificates else ""
+            console.notice(f"no scheduler at {self._address.url}{doubt}: waiting for it")
+        return True
+
+    def _rest(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._stopping and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
 
     def _hand_on(self, number: int, _: "FrameType | None") -> None:
         if not self._stopping and not self._quiet:
-            console.notice("stopping: running tasks are waited for; once more to leave at once")
+            waited = ": running tasks are waited for; once more to leave at once" if self._child else ""
+            console.notice(f"stopping{waited}")
         self._stopping = True
         if self._child:
-            os.kill(self._child, number)
+            with suppress(ProcessLookupError):  # it has just ended, and nobody has noted it yet
+                os.kill(self._child, number)
 
 
 def _die_with(parent: int) -> None:

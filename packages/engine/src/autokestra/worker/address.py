@@ -50,9 +50,9 @@ class PoolAddress:
             host, port = parts.hostname, parts.port
         except ValueError:
             host = port = None
-        bare = host is not None and not (parts.username or parts.path.strip("/") or parts.query or parts.fragment)
+        bare = host is not None and not ("@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment)
         if not host or not port or not bare or parts.scheme not in (PLAIN, ENCRYPTED):
-            raise UsageError(f"expected a pool as dask://HOST:PORT or tls://HOST:PORT, got {url!r}", hint=HINT)
+            raise UsageError(f"expected a pool as dask://HOST:PORT or tls://HOST:PORT, got {_shown(url)!r}", hint=HINT)
         if parts.scheme == ENCRYPTED:
             return cls(host=host, port=port, certificates=_certificates(ca, certificate, key))
         address = cls(host=host, port=port)
@@ -86,6 +86,13 @@ class PoolAddress:
     @property
     def _netloc(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _shown(url: str) -> str:
+    """Return a text that was no address, without what stands before an `@`: it may be a password."""
+    _, at, rest = url.rpartition("@")
+    scheme = next((f"{name}://" for name in (PLAIN, ENCRYPTED) if url.startswith(f"{name}://")), "")
+    return f"{scheme}…@{rest}" if at else url
 
 
 def _certificates(ca: str | None, certificate: str | None, key: str | None) -> Certificates:

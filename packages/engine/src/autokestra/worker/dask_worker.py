@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import tempfile
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ LOOPBACK: Final = "127.0.0.1"
 def serve(
     address: PoolAddress,
     runner: Runner,
+    directory: str,
     *,
     offers: frozenset[str],
     slots: int,
@@ -26,12 +26,11 @@ def serve(
     """Run what the scheduler sends, at most `slots` attempts at once; return 0 when a signal told it to stop.
 
     Returns AGAIN when there is no scheduler, or no longer: what runs is finished first. `joined` is called when it
-    takes part. Raises PoolUnavailableError where the cluster has workers of another version, PoolRefusedError for
-    certificates that cannot be used.
+    takes part. What Dask leaves in `directory` is for the caller to remove. Raises PoolUnavailableError where the
+    cluster has workers of another version, PoolRefusedError for certificates that cannot be used.
     """
     serve_with(runner)
-    with tempfile.TemporaryDirectory(prefix="autokestra-worker-") as directory:
-        return asyncio.run(_serve(address, directory, offers=offers, slots=slots, joined=joined))
+    return asyncio.run(_serve(address, directory, offers=offers, slots=slots, joined=joined))
 
 
 async def _serve(
