@@ -119,6 +119,35 @@ def test_as_much_is_counted_as_masked_there_as_here(cluster) -> None:
     assert {"plain": 1, "base64": 1} == here["make"]["API_TOKEN"]
 
 
+def test_what_a_task_made_of_a_secret_or_minted_is_masked_on_another_worker(cluster) -> None:
+    """Each task on a worker of its own, whose masker has seen nothing of the other."""
+    (cluster.workflow.user / "apart.yaml").write_text(
+        dedent("""
+            id: apart
+            secrets: [API_TOKEN]
+            tasks:
+              - id: here
+                type: core/shell.run
+                tags: [here]
+                env: {PART: "{{ secrets.API_TOKEN[:13] }}"}
+                inputs: {script: 's="sess-$((6*7))-xyzabc"; echo "::add-mask::$s"; echo "$s and $PART"'}
+              - id: there
+                type: core/shell.run
+                tags: [there]
+                needs: [here]
+                env: {TEXT: "{{ tasks.here.output.stdout }}"}
+                inputs: {script: 'echo "$TEXT"; echo "$TEXT" | rev | rev'}
+        """)
+    )
+    cluster.worker("--tags", "here").joined()
+    cluster.worker("--tags", "there").joined()
+    done = cluster.run("apart.yaml")
+    assert 0 == done.returncode, done.stderr
+    assert 2 == done.stdout.splitlines().count("[there] ***SECRET*** and ***SECRET***")
+    shown = cluster("execution", "show", "latest", "--json").stdout + cluster("execution", "logs", "latest").stdout
+    assert_no_leak(["sess-42-xyzabc", SECRET[:13]], done.stdout, done.stderr, shown)
+
+
 def test_a_coordinator_needs_no_key(cluster, tmp_path: Path) -> None:
     cluster.worker().joined()
     done = cluster.run("flow.yaml", env={"AUTOKESTRA_HOME": str(tmp_path / "elsewhere")})

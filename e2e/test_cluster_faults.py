@@ -233,6 +233,11 @@ def test_who_follows_sees_what_workers_write_after_the_death_of_their_coordinato
     assert "nobody is at work on execution" in said
     assert "workflow execution resume" in said
     assert "--pool" in said
+    later = run.workflow("execution", "logs", "latest", "--follow", env=run.env)
+    assert "--pool URL" in later.stderr, "also to who comes when all is over"
+    for command in ("list", "show"):
+        options = [] if command == "list" else ["latest"]
+        assert "--pool URL" in run.workflow("execution", command, *options, env=run.env).stderr
 
 
 def test_who_takes_over_shows_what_is_waited_for(run) -> None:
@@ -313,3 +318,29 @@ def test_a_cancel_while_workers_are_waited_for_stops_them_and_is_told_once(run) 
     assert 1 == sum(line.startswith("[slow] CANCELLED") for line in lines), lines
     ticks = run.workflow.ok("execution", "logs", "latest", "--task", "slow", env=run.env).splitlines()
     assert ticks == [line for line in lines if line.startswith("[slow] tick")]
+    assert not [line for line in lines if "(attempt 2)" in line], "nothing begins again"
+    row = run.row()
+    assert [1, 1, 0] == [len(task["attempts"]) for task in row["tasks"]]
+
+
+def test_items_are_told_of_while_they_are_waited_for_and_when_they_are_stopped(run) -> None:
+    (run.workflow.user / "items.yaml").write_text(
+        "id: items\ntasks: [{id: each, type: core/shell.run, forEach: [1, 2], "
+        "inputs: {script: 'echo begun >> effects; until [ -e go ]; do echo tick; sleep 0.2; done'}}]\n"
+    )
+    coordinator = run.coordinate("run", "items.yaml")
+    wait_until(lambda: run.count("begun") == 2, run.log)
+    coordinator.kill()
+    coordinator.wait()
+    (run.directory / "coordinator.log").write_text("")
+    second = run.coordinate("execution", "resume", "latest", "--json")
+    shown = run.directory / "coordinator.log"
+    wait_until(lambda: shown.read_text().count('"tick"') >= 4, run.log)
+    run.workflow.ok("execution", "cancel", "latest", env=run.env)
+    assert 10 == second.wait(SECONDS), run.log()
+    events = [json.loads(line) for line in shown.read_text().splitlines() if line.startswith("{")]
+    states = [(event["task"], event["state"], event["attempt"]) for event in events if event["event"] == "task"]
+    for item in ("each[0]", "each[1]"):
+        assert [("RUNNING", 1), ("CANCELLED", 1)] == [state[1:] for state in states if state[0] == item]
+    assert ("each", "CANCELLED", None) in states
+    assert 2 == run.count("begun")

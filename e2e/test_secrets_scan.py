@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,13 @@ def test_a_file_that_cannot_be_read_is_not_clean(stored, tree: Path) -> None:
     done = stored("secrets", "scan", tree, powerless=True)
     assert (9, "") == (done.returncode, done.stdout)
     assert f"warning: cannot read {tree}/locked: permission denied" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that opens and fails to be read is one of /proc")
+def test_a_file_that_breaks_off_is_not_clean(stored) -> None:
+    done = stored("secrets", "scan", "/proc/self/mem")
+    assert (9, "") == (done.returncode, done.stdout)
+    assert "warning: /proc/self/mem was not read to its end: input/output error" in done.stderr
 
 
 def test_what_cannot_be_looked_for_is_said(stored, tree: Path) -> None:

@@ -190,43 +190,47 @@ def test_what_fuzzing_found_once_stays_right(found):
     assert [] == [needle for needle in needles_of(secrets) if needle in body and b"\0" not in needle]
 
 
-def test_soak_against_another_finder():
+def test_soak_against_another_finder(untraced):
     """Random needles and texts of all sizes for a while; AUTOKESTRA_SOAK_SECONDS says for how long."""
     seed = int(os.environ.get("AUTOKESTRA_SOAK_SEED", time.time_ns() % 1_000_000))
     random_ = random.Random(seed)
     deadline = time.monotonic() + SOAK_SECONDS
-    while time.monotonic() < deadline:
-        letters = random_.choice([b"a", b"ab", b"abcd", bytes(range(97, 123)), bytes(range(256))])
-        longest = random_.choice([2, 5, 9, 40, 300])
-        needles = list(
-            {bytes(random_.choices(letters, k=random_.randint(1, longest))) for _ in range(random_.randint(1, 60))}
-        )
-        finder = Finder([literal(needle) for needle in needles])
-        for _ in range(20):
-            pieces = [
-                random_.choice(needles)[: random_.randint(1, longest)]
-                if random_.random() < 0.5
-                else bytes(random_.choices(letters, k=random_.randint(0, 30)))
-                for _ in range(random_.choice([1, 3, 10, 60, 400]))
-            ]
-            data = b"".join(pieces)
-            assert found_by_other(needles, data) == sorted(finder.scan(data)), (seed, needles, data)
+    with untraced():
+        while time.monotonic() < deadline:
+            letters = random_.choice([b"a", b"ab", b"abcd", bytes(range(97, 123)), bytes(range(256))])
+            longest = random_.choice([2, 5, 9, 40, 300])
+            needles = list(
+                {bytes(random_.choices(letters, k=random_.randint(1, longest))) for _ in range(random_.randint(1, 60))}
+            )
+            finder = Finder([literal(needle) for needle in needles])
+            for _ in range(20):
+                pieces = [
+                    random_.choice(needles)[: random_.randint(1, longest)]
+                    if random_.random() < 0.5
+                    else bytes(random_.choices(letters, k=random_.randint(0, 30)))
+                    for _ in range(random_.choice([1, 3, 10, 60, 400]))
+                ]
+                data = b"".join(pieces)
+                assert found_by_other(needles, data) == sorted(finder.scan(data)), (seed, needles, data)
 
 
-def test_soak_of_whole_maskers():
+def test_soak_of_whole_maskers(untraced):
     """Random values and texts made of their forms, cut and broken at random: whole and in pieces must agree."""
     seed = int(os.environ.get("AUTOKESTRA_SOAK_SEED", time.time_ns() % 1_000_000))
     random_ = random.Random(seed)
     deadline = time.monotonic() + SOAK_SECONDS
-    while time.monotonic() < deadline:
-        letters = random_.choice([b"ab", b"abc", b"ab ", b"ab\n", b"a", b"ab \n\r", b"aA1-", b"ab\\\"'", b"a \x1b[m"])
-        secrets = [random_value(random_, letters) for _ in range(random_.randint(1, 4))]
-        masker = SecretMasker(secrets, min_length=random_.choice([1, 4]))
-        pool = [*secrets, *(form.data for index in masker.indexes() for form in index.forms)]
-        for _ in range(10):
-            data = random_text(random_, letters, pool)
-            sizes = [random_.choice([0, 1, 1, 2, 3, 7, 20]) for _ in range(len(data))]
-            assert masker.mask(data) == streamed(masker, cut_up(data, sizes)), (seed, secrets, data, sizes)
+    with untraced():
+        while time.monotonic() < deadline:
+            letters = random_.choice(
+                [b"ab", b"abc", b"ab ", b"ab\n", b"a", b"ab \n\r", b"aA1-", b"ab\\\"'", b"a \x1b[m"]
+            )
+            secrets = [random_value(random_, letters) for _ in range(random_.randint(1, 4))]
+            masker = SecretMasker(secrets, min_length=random_.choice([1, 4]))
+            pool = [*secrets, *(form.data for index in masker.indexes() for form in index.forms)]
+            for _ in range(10):
+                data = random_text(random_, letters, pool)
+                sizes = [random_.choice([0, 1, 1, 2, 3, 7, 20]) for _ in range(len(data))]
+                assert masker.mask(data) == streamed(masker, cut_up(data, sizes)), (seed, secrets, data, sizes)
 
 
 def random_value(random_: random.Random, letters: bytes) -> bytes:

@@ -234,3 +234,16 @@ def test_many_threads_add_and_mask_and_stream_at_once():
     assert faults == []
     assert masker.counts["unnamed"] == {"plain": 200}
     assert masker.mask("own-value-0-0-of-a-thread") != "***SECRET***"
+
+
+def test_who_asked_is_told_what_is_added_to_a_child() -> None:
+    told: list[tuple[bytes, str]] = []
+    parent = SecretMasker(["of-the-parent"])
+    child = parent.child(told=lambda value, name: told.append((value, name)))
+    child.add("of-the-child", "NAME")
+    child.add("abc")  # too short to be masked
+    child.stream(commands=True).feed(b"::add-mask::by-a-command\n")
+    parent.add("later-of-the-parent")
+    assert [(b"of-the-child", "NAME"), (b"by-a-command", "add-mask")] == told
+    child.child(shares=True).add("of-a-grandchild")
+    assert (b"of-a-grandchild", "unnamed") == told[-1]

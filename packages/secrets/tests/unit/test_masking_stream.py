@@ -6,6 +6,7 @@ import time
 import pytest
 
 from autokestra_secrets import SecretMasker
+from autokestra_secrets.masking.heads import Heads
 
 MIB = 1 << 20
 
@@ -64,12 +65,13 @@ def test_a_long_value_with_blanks_is_masked_however_they_are_spaced():
         (b"0000000000000001" * 64 + b"9", b"0" * MIB),
     ],
 )
-def test_pathological_text_takes_less_than_a_second_and_is_not_changed(value, text):
+def test_pathological_text_takes_less_than_a_second_and_is_not_changed(value, text, untraced):
     masker = SecretMasker([value])
     masker.mask(b"")
-    begin = time.process_time()
-    assert fed(masker, text, 65536) == text
-    assert time.process_time() - begin < 1
+    with untraced():
+        begin = time.process_time()
+        assert fed(masker, text, 65536) == text
+        assert time.process_time() - begin < 1
 
 
 def test_endless_overlapping_matches_are_one_placeholder_and_take_no_memory():
@@ -177,7 +179,7 @@ def test_blanks_beyond_four_kibibytes_end_a_match():
     assert masker.mask(far) == fed(masker, far, 5) == far
 
 
-def test_a_long_value_is_waited_for_until_it_goes_on_differently():
+def test_a_long_value_is_waited_for_until_it_goes_on_differently(untraced):
     words = b" ".join(b"word-%d" % number for number in range(2000))
     encoded = random.Random(2).randbytes(6000).hex().encode()
     masker = SecretMasker([words, encoded])
@@ -189,9 +191,36 @@ def test_a_long_value_is_waited_for_until_it_goes_on_differently():
         encoded[:7000] + b"xyz" + encoded[:6000],
         words[:6] + encoded[:6000],
     ):
-        whole = masker.mask(text)
-        for size in (1, 3, 64, 4096):
-            assert whole == fed(masker, text, size)
+        with untraced():
+            whole = masker.mask(text)
+            for size in (1, 3, 64, 4096):
+                assert whole == fed(masker, text, size)
+
+
+def test_a_long_value_with_blanks_may_be_cut_within_a_line_break():
+    words = b" ".join(b"word-%d" % number for number in range(2000))
+    text = words.replace(b" ", b" \n")
+    cut = text.index(b"\n", 9000)
+    stream = SecretMasker([words]).stream()
+    assert stream.feed(text[:cut]) == b""
+    assert stream.feed(text[cut:]) + stream.flush() == b"***SECRET***"
+
+
+def test_a_value_that_begins_within_an_escape_is_waited_for():
+    stream = SecretMasker(["31mabcdef"]).stream()
+    assert [stream.feed(piece) for piece in (b"\x1b[31m", b"a", b"bcdef", b"\x1b[31m", b"a", b"x")] == [
+        b"\x1b[",
+        b"",
+        b"***SECRET***",
+        b"\x1b[",
+        b"",
+        b"31max",
+    ]
+
+
+def test_values_of_a_few_bytes_are_held_without_a_database_of_heads():
+    heads = Heads([b"abc"], [], [b"abc"])
+    assert [heads.earliest(data, 0) for data in (b"", b"xab", b"xabc", b"xa-")] == [0, 1, 4, 3]
 
 
 def test_long_values_that_begin_alike_are_told_apart():
@@ -205,14 +234,15 @@ def test_words_at_the_end_of_a_line_are_not_joined_with_the_next():
     assert masker.mask(b"the password\npassword is") == b"the password\npassword is"
 
 
-def test_thousands_of_tokens_that_begin_alike_are_told_apart():
+def test_thousands_of_tokens_that_begin_alike_are_told_apart(untraced):
     masker = SecretMasker([b"ghp_shared-prefix-%06d" % number for number in range(2000)])
-    begin = time.process_time()
-    masker.mask(b"x")
     text = b"ghp_shared-prefix-001999\nghp_shared-prefix-xxxxxx\nghp_shared-pre\nfix-000007 ghp_\n" * 100
-    out = fed(masker, text, 50)
+    with untraced():
+        begin = time.process_time()
+        masker.mask(b"x")
+        out = fed(masker, text, 50)
+        assert time.process_time() - begin < 5
     assert out == b"***SECRET***\nghp_shared-prefix-xxxxxx\n***SECRET*** ghp_\n" * 100
-    assert time.process_time() - begin < 5
 
 
 def test_a_prompt_is_shown_and_only_the_candidate_is_held():

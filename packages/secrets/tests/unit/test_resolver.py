@@ -103,6 +103,15 @@ def test_reading_an_undeclared_secret_is_refused_even_if_it_exists():
     assert "add it to the workflow: secrets: [OTHER]" == caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["AUTOKESTRA_MASTER_KEY", "autokestra_master_key"])
+def test_a_variable_of_the_engine_is_refused_and_nobody_is_told_to_declare_it(name):
+    resolver = SecretResolver(None, environ={name: "the key of all"})
+    with pytest.raises(SecretNotDeclaredError) as caught:
+        resolver.scope(["AUTOKESTRA_MASTER_KE"], workflow="nightly")[name]
+    assert f"secret '{name}' is not declared in workflow 'nightly'" == str(caught.value)
+    assert "no workflow may use what begins with AUTOKESTRA_" == caught.value.hint
+
+
 def test_a_misspelt_secret_gets_the_nearest_declared_name():
     with pytest.raises(SecretNotDeclaredError) as caught:
         SecretResolver(None, environ={}).scope(["API_TOKEN"])["API_TOKN"]

@@ -7,6 +7,7 @@ and all, in every program that the script starts. The prologue stands on the scr
 in the shell's messages are right.
 """
 
+import re
 from typing import Final
 
 from pydantic import BaseModel, JsonValue
@@ -20,7 +21,7 @@ from autokestra.actions.protocol import ActionContext, ActionError
 MAX_STDOUT_BYTES: Final = 1024 * 1024
 
 _PROLOGUE: Final = b"exec 3<&-; "
-
+_COMMANDS: Final = re.compile(rb"^::add-mask::[^\n]*(?:\n|\Z)", re.MULTILINE)
 
 # What fails in the middle fails the task, as a Makefile and every CI do it: a dump that failed must not be followed
 # by the removal of the last good one. A script that wants it otherwise says `set +e`.
@@ -30,8 +31,8 @@ _STRICT: Final = {"bash": ("-eo", "pipefail"), "sh": ("-e",)}
 class ShellRun:
     """Runs a script; output: `exitCode`, `stdout` (text, as printed, line end included), `stdoutTruncated`.
 
-    Bytes that are no UTF-8 become U+FFFD. Of more than 1 MiB the whole lines within the first MiB are kept and
-    `stdoutTruncated` is true.
+    Lines with `::add-mask::` are for the log and not in `stdout`. Bytes that are no UTF-8 become U+FFFD. Of more than
+    1 MiB the whole lines within the first MiB are kept and `stdoutTruncated` is true.
     """
 
     type: Final = "core/shell.run"
@@ -73,4 +74,5 @@ def _shell(name: str, context: ActionContext) -> str:
 
 def _text(data: bytes, *, cut: bool) -> str:
     # Half a line may hold half a secret, which nothing would recognise, so of a single huge line nothing stays.
-    return (data[: data.rfind(b"\n") + 1] if cut else data).decode(errors="replace")
+    whole = data[: data.rfind(b"\n") + 1] if cut else data
+    return _COMMANDS.sub(b"", whole).decode(errors="replace")

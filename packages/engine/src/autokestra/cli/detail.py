@@ -14,6 +14,7 @@ from autokestra.cli.times import duration, local_time, utc_time
 from autokestra.executions.records import Attempt, Execution, TaskRun
 
 if TYPE_CHECKING:
+    from autokestra.executions.store import ExecutionStore
     from autokestra_secrets import OutputCipher
 
 
@@ -62,6 +63,11 @@ def _state(row: Execution, left: int = 0) -> str:
     if not row.orphan:
         return row.state.value
     return f"{row.state.value}, its process is gone" + (f", {still_run(left)}" if left else "")
+
+
+def where(store: "ExecutionStore", execution: str) -> str:
+    """Return what has to follow `resume ID` for an execution to go on where it ran: on a cluster, or here."""
+    return " --pool URL" if store.accounts(execution) or store.left_running(store.execution(execution)) else ""
 
 
 def still_run(left: int) -> str:

@@ -1,7 +1,7 @@
 """`workflow execution`: what ran, how it went, what it printed. All of it is masked already; no key is needed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -46,6 +46,7 @@ def list_(most: int, as_json: bool, state: str | None) -> None:  # noqa: FBT001 
 
     with opened_state(state) as store:
         rows = store.executions(most=most) if store else []
+        places = _where(store, rows) if store else {}
     if as_json:
         console.out_json([execution_object(row) for row in rows])
     elif not rows:
@@ -53,7 +54,7 @@ def list_(most: int, as_json: bool, state: str | None) -> None:  # noqa: FBT001 
     else:
         headers = ("ID", "WORKFLOW", "STATE", "STARTED", "TOOK")
         console.out(console.table(headers, (row_cells(row) for row in rows)))
-        _suggest_resume(rows)
+        _suggest_resume(places)
 
 
 @execution.command("show")
@@ -73,13 +74,14 @@ def show(id_: str, as_json: bool, store: str | None, state: str | None) -> None:
         row = executions.execution(id_)
         runs, attempts = executions.task_runs(row.id), executions.attempts(row.id)
         left = executions.left_running(row) if row.orphan else 0
+        places = _where(executions, [row])
     outputs = ShownOutputs(store)
     if as_json:
         console.out_json(detail_object(row, runs, attempts, outputs))
         return
     for line in list(detail_lines(row, runs, attempts, outputs, left=left, now=now())):  # all, or the error alone
         console.out(line)
-    _suggest_resume([row], more=" --pool URL" if left else "")
+    _suggest_resume(places)
 
 
 @execution.command("logs")
@@ -225,7 +227,13 @@ def _awaited(store: "ExecutionStore", id_: str) -> "Execution":
     return row
 
 
-def _suggest_resume(rows: "Sequence[Execution]", more: str = "") -> None:
-    for row in rows:
-        if row.orphan and row.caller is None:  # what is a part of a task goes on with that
-            console.notice(f"go on with it: workflow execution resume {row.id}{more}")
+def _where(store: "ExecutionStore", rows: "Sequence[Execution]") -> dict[str, str]:
+    """Return how each of those that nobody coordinates goes on; what is a part of a task goes on with that."""
+    from autokestra.cli.detail import where  # noqa: PLC0415
+
+    return {row.id: where(store, row.id) for row in rows if row.orphan and row.caller is None}
+
+
+def _suggest_resume(places: "Mapping[str, str]") -> None:
+    for execution, more in places.items():
+        console.notice(f"go on with it: workflow execution resume {execution}{more}")

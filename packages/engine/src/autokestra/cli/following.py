@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from autokestra.cli import console
-from autokestra.cli.detail import still_run
+from autokestra.cli.detail import still_run, where
 from autokestra.cli.progress import line_object, line_text
 
 if TYPE_CHECKING:
@@ -37,10 +37,9 @@ def follow(store: "ExecutionStore", execution: str, *, task: str | None, as_json
         if row.state.ended:
             return
         if row.orphan and not left:
-            pool = " --pool URL" if alone else ""
             console.warn(
                 f"nobody is at work on execution {execution} any more",
-                hint=f"go on with it: workflow execution resume {execution}{pool}",
+                hint=f"go on with it: workflow execution resume {execution}{where(store, execution)}",
             )
             return
         if row.orphan and not alone:

@@ -155,11 +155,12 @@ class Coordinator:
 
     def _expand(self, task: Task, failed: tuple[str, ...]) -> list[Change]:
         # A list that is there is the one that some of the items have run with.
-        items = self._outputs.items(self._job.id, task.id)
+        items = self._outputs.items(self._job.id, task.id, learn=lambda *_: None)
         if items is None:
-            items = self._decisions.items(task, failed)
+            items, values = self._decisions.items(task, failed)
             has_secrets = bool(self._job.workflow.secrets)
-            self._lists.append(self._outputs.keep_items(self._job.id, task.id, items, has_secrets=has_secrets))
+            kept = self._outputs.keep_items(self._job.id, task.id, items, has_secrets=has_secrets, values=values)
+            self._lists.append(kept)
         changes = self._plan.expand(task.id, len(items), self._items.get(task.id))
         to_run = {change.task for change in changes if change.item is not None}
         self._expanded[task.id] = (len(items), len(items) - len(to_run))

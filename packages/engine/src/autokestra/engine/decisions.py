@@ -10,6 +10,7 @@ from typing import Any, Final
 from autokestra.engine.ports import Job
 from autokestra.errors import AutokestraError
 from autokestra.worker.context import template_context
+from autokestra.worker.minted import Learn, Values
 from autokestra.worker.outputs import OutputVault
 from autokestra.workflow.model import Task
 from autokestra_secrets import find_references, resolve_templates
@@ -37,7 +38,7 @@ class Decisions:
 
     def holds(self, task: Task, failed: tuple[str, ...]) -> bool:
         """Return whether the condition of `task` is true. Raises DecisionError and SecretsError."""
-        value = self._value(task.when, failed)
+        value = self._value(task.when, failed, lambda *_: None)  # shown to nobody
         if isinstance(value, bool):
             return value
         raise DecisionError(
@@ -45,18 +46,22 @@ class Decisions:
             reason=BAD_CONDITION,
         )
 
-    def items(self, task: Task, failed: tuple[str, ...]) -> list[Any]:
-        """Return the list over which `task` runs. Raises DecisionError and SecretsError."""
-        value = self._value(task.for_each, failed)
+    def items(self, task: Task, failed: tuple[str, ...]) -> tuple[list[Any], Values]:
+        """Return the list over which `task` runs, and what is to be masked in it.
+
+        Raises DecisionError and SecretsError.
+        """
+        values: dict[tuple[bytes, str], None] = {}
+        value = self._value(task.for_each, failed, lambda *pair: values.update({pair: None}))
         if not isinstance(value, list):
             raise DecisionError(f"'forEach' gives {_kind(value)}, expected a list", reason=BAD_ITEMS)
         if len(value) > MAX_ITEMS:
             raise DecisionError(
                 f"'forEach' gives {len(value):,} items, at most {MAX_ITEMS:,} are run", reason=BAD_ITEMS
             )
-        return value
+        return value, list(values)
 
-    def _value(self, template: object, failed: tuple[str, ...]) -> Any:
+    def _value(self, template: object, failed: tuple[str, ...], learn: Learn) -> Any:
         template = template.strip() if isinstance(template, str) else template
         context = template_context(
             execution=self._job.id,
@@ -67,6 +72,7 @@ class Decisions:
             environ=self._environ,
             pass_env=self._job.workflow.pass_env,
             failed=failed,
+            learn=learn,
         )
         return resolve_templates(template, scope=None, context=context)
 

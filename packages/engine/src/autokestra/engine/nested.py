@@ -25,7 +25,7 @@ from autokestra.worker.outputs import OutputVault
 from autokestra.workflow.arguments import checked_arguments
 from autokestra.workflow.loader import LoadedWorkflow
 from autokestra.workflow.model import Workflow
-from autokestra_secrets import SecretsError
+from autokestra_secrets import SecretMasker, SecretsError
 
 NOTICE_SECONDS: Final = 0.1  # how late it notices that its task is cancelled or out of time
 
@@ -82,7 +82,7 @@ def run_nested(
         if row.state is not ExecutionState.SUCCESS:
             why = f": {row.message}" if row.message else ""
             raise ActionError(f"workflow '{row.workflow_id}' ({row.id}) did not succeed{why}", reason="sub-workflow")
-        return {"execution": row.id, "tasks": _handed_on(row, loaded.workflow, outputs)}
+        return {"execution": row.id, "tasks": _handed_on(row, loaded.workflow, outputs, caller.masker)}
     except (AutokestraError, SecretsError) as error:
         check_time(context)
         raise ActionError(f"workflow '{loaded.workflow.id}': {error.message}", reason="sub-workflow") from None
@@ -91,8 +91,9 @@ def run_nested(
             worker.forget(execution)
 
 
-def _handed_on(row: Execution, workflow: Workflow, outputs: OutputVault) -> dict[str, Any]:
-    return {task.id: {"output": outputs.read(row.id, task.id)} for task in workflow.tasks}
+def _handed_on(row: Execution, workflow: Workflow, outputs: OutputVault, masker: SecretMasker) -> dict[str, Any]:
+    """Return the outputs; the task that hands them on knows what is to be masked in them."""
+    return {task.id: {"output": outputs.read(row.id, task.id, learn=masker.add)} for task in workflow.tasks}
 
 
 def _refuse_to_wait_for_itself(workflow: Workflow, ancestors: Sequence[str]) -> None:

@@ -36,15 +36,15 @@ def await_workers(
     told: set[tuple[str, int]] = set()
     while True:
         running = store.run_elsewhere(execution, clock())
-        for task, number in sorted(running - told):
-            observer(
-                TaskChanged(execution_id=execution, task_id=task, time=clock(), state=TaskState.RUNNING, attempt=number)
-            )
+        for attempt in store.these_attempts(execution, sorted(running - told)):
+            observer(_begun(attempt, clock()))
         for attempt in store.these_attempts(execution, sorted(told - running)):
-            if attempt.state is not AttemptState.CANCELLED:  # its task is over too, and that is told by who ends it
+            # Of a task that was stopped the end is told by who ends it; nobody else tells of its items.
+            if attempt.state is not AttemptState.CANCELLED or attempt.task_id.endswith("]"):
                 observer(_ended(attempt, clock()))
         told = running
         if not running:
+            tenure.keep(listen_now=True)  # workers see a cancel by themselves, and may have ended for it
             return
         if tenure.keep() and not stopped:
             stopped = True
@@ -53,13 +53,24 @@ def await_workers(
             wish.wake.get(timeout=PAUSE_SECONDS)
 
 
+def _begun(attempt: Attempt, now: int) -> TaskChanged:
+    return TaskChanged(
+        execution_id=attempt.execution_id,
+        task_id=attempt.task_id,
+        time=attempt.claimed_at or now,
+        state=TaskState.RUNNING,
+        attempt=attempt.number,
+    )
+
+
 def _ended(attempt: Attempt, now: int) -> TaskChanged:
     """What became of an attempt: where it did not end well, its task is what a resume begins again."""
+    states = {AttemptState.SUCCESS: TaskState.SUCCESS, AttemptState.CANCELLED: TaskState.CANCELLED}
     return TaskChanged(
         execution_id=attempt.execution_id,
         task_id=attempt.task_id,
         time=now,
-        state=TaskState.SUCCESS if attempt.state is AttemptState.SUCCESS else TaskState.WAITING,
+        state=states.get(attempt.state, TaskState.WAITING),
         reason=attempt.reason,
         attempt=attempt.number,
         message=attempt.message,

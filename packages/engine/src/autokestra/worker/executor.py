@@ -25,6 +25,7 @@ from autokestra.worker.context import template_context
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.maskers import ExecutionMaskers
+from autokestra.worker.minted import Learn, Minted, Noting
 from autokestra.worker.outputs import OutputError, OutputVault, to_json
 from autokestra.worker.tasklog import MAX_LOG_BYTES, IdleWatch, TaskLog
 from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, SecretValue, resolve_templates
@@ -140,7 +141,10 @@ class WorkflowTaskExecutor:
         if not self._rows.claim(*key, lease=lease, now=self._clock()):
             return json.dumps({"attempt": job.id, "state": ELSEWHERE})
         masker = self._maskers.of(job.execution_id)
-        own = self._maskers.for_task(job.execution_id)  # what this task registers for itself stays with it
+        minted = Minted()
+        own = self._maskers.for_task(
+            job.execution_id, minted.note
+        )  # what a task registers stays with it and its output
         log = TaskLog(
             own,
             self._logs.add,
@@ -152,7 +156,7 @@ class WorkflowTaskExecutor:
         )
         with self._running.over(key) as cancelled:
             with self._idle.over(log):
-                ending = self._guarded(job, masker, own, log, cancelled)
+                ending = self._guarded(job, masker, own, minted, log, cancelled)
             log.close()  # first what the task printed, then what became of it
             if self._running.was_given_up(key):
                 log.message("this worker was not heard of in time, and the attempt was given up", "error")
@@ -169,7 +173,7 @@ class WorkflowTaskExecutor:
             reason=ending.reason,
             message=own.mask(ending.message) if ending.message else None,
             exit_code=ending.exit_code,
-            output=self._kept(job, ending),
+            output=self._kept(job, ending, minted),
             shown=self._shown(job, ending, own),
             account=Account(used=self._maskers.used(job.execution_id), masked=masked) if self._accounts else None,
         )
@@ -187,10 +191,16 @@ class WorkflowTaskExecutor:
         self._maskers.drop(execution)
 
     def _guarded(
-        self, job: Envelope, masker: SecretMasker, own: SecretMasker, log: TaskLog, cancelled: Cancellation
+        self,
+        job: Envelope,
+        masker: SecretMasker,
+        own: SecretMasker,
+        minted: Minted,
+        log: TaskLog,
+        cancelled: Cancellation,
     ) -> _Ending:
         try:
-            return self._run(job, masker, own, log, cancelled)
+            return self._run(job, masker, own, minted, log, cancelled)
         except ActionError as error:
             state = AttemptState.CANCELLED if error.reason == "cancelled" else AttemptState.FAILED
             partial = None if error.output is None else to_json(error.output)
@@ -209,7 +219,13 @@ class WorkflowTaskExecutor:
             )
 
     def _run(
-        self, job: Envelope, masker: SecretMasker, own: SecretMasker, log: TaskLog, cancelled: Cancellation
+        self,
+        job: Envelope,
+        masker: SecretMasker,
+        own: SecretMasker,
+        minted: Minted,
+        log: TaskLog,
+        cancelled: Cancellation,
     ) -> _Ending:
         deadline = None if job.timeout is None else time.monotonic() + job.timeout
         if cancelled.is_set():
@@ -228,7 +244,7 @@ class WorkflowTaskExecutor:
                 for value, name in self._past_values(job.secrets):
                     masker.add(value, name)
                 self._past_known.add(job.execution_id)  # last: an attempt beside this one may not rely on half of them
-            inputs, env = self._resolve(job, scope, masker)
+            inputs, env = self._resolve(job, scope, Noting(masker, minted), minted.learner(own))
             self._maskers.note_used(job.execution_id, scope.used)
             model = _validated(action, inputs)
         context = ActionContext(
@@ -267,12 +283,17 @@ class WorkflowTaskExecutor:
         )
         return self._nested(path, inputs, context, caller)
 
-    def _kept(self, job: Envelope, ending: _Ending) -> StoredOutput | None:
+    def _kept(self, job: Envelope, ending: _Ending, minted: Minted) -> StoredOutput | None:
         """Keep the output of a success for other tasks; of a failure it is only shown."""
         if ending.result is None or ending.state is not AttemptState.SUCCESS:
             return None
         return self._outputs.keep(
-            job.execution_id, job.task_id, job.attempt, ending.result, has_secrets=bool(job.secrets)
+            job.execution_id,
+            job.task_id,
+            job.attempt,
+            ending.result,
+            has_secrets=bool(job.secrets),
+            values=minted.values,
         )
 
     def _shown(self, job: Envelope, ending: _Ending, own: SecretMasker) -> StoredOutput | None:
@@ -283,7 +304,7 @@ class WorkflowTaskExecutor:
             job.execution_id, job.task_id, job.attempt, masked, has_secrets=bool(job.secrets)
         )
 
-    def _resolve(self, job: Envelope, scope: SecretScope, masker: SecretMasker) -> tuple[Any, dict[str, str]]:
+    def _resolve(self, job: Envelope, scope: SecretScope, masker: Noting, learn: Learn) -> tuple[Any, dict[str, str]]:
         if job.secrets:
             self._outputs.guard(job.execution_id)
         context = template_context(
@@ -295,16 +316,17 @@ class WorkflowTaskExecutor:
             environ=self._environ,
             pass_env=job.pass_env,
             failed=job.failed,
+            learn=learn,
         )
         if job.parent is not None and job.item is not None:
-            context |= {"item": self._item(job, job.parent, job.item), "index": job.item}
+            context |= {"item": self._item(job, job.parent, job.item, learn), "index": job.item}
         inputs = resolve_templates(dict(job.inputs), scope=scope, context=context, masker=masker)
         env = resolve_templates(dict(job.env), scope=scope, context=context, masker=masker, as_text=True)
         return inputs, env
 
-    def _item(self, job: Envelope, parent: str, number: int) -> Any:
+    def _item(self, job: Envelope, parent: str, number: int, learn: Learn) -> Any:
         """Items do not travel: they may hold what a task made of a secret."""
-        items = self._outputs.items(job.execution_id, parent)
+        items = self._outputs.items(job.execution_id, parent, learn=learn)
         if items is None or number >= len(items):
             raise OutputError(f"the items of task '{parent}' were only kept in memory and are gone")
         return items[number]

@@ -31,9 +31,9 @@ class ExecutionMaskers:
                 self._maskers[execution] = self._borrowed or self._make()
             return self._maskers[execution]
 
-    def for_task(self, execution: str) -> SecretMasker:
-        """Return a masker for one attempt, which knows what that of `execution` knows."""
-        return self.of(execution).child(shares=self._borrowed is not None)
+    def for_task(self, execution: str, told: Callable[[bytes, str], None] | None = None) -> SecretMasker:
+        """Return a masker for one attempt, which knows what that of `execution` knows; `told` hears what is added."""
+        return self.of(execution).child(shares=self._borrowed is not None, told=told)
 
     def note_used(self, execution: str, used: Mapping[str, str]) -> None:
         """Remember which secrets tasks have read, and from where."""

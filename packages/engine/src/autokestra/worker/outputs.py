@@ -6,11 +6,13 @@ kept in clear, and those of a workflow that does declare some never leave this p
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from autokestra.errors import AutokestraError, StateFormatError
 from autokestra.executions.plan import item_id
 from autokestra.executions.records import Attempt, Execution, ItemList, StoredOutput
+from autokestra.worker.minted import Learn, Values, with_values, without_values
 from autokestra_secrets import DamagedError, OutputCipher, UnknownFormatError, WrongKeyError
 
 MAX_OUTPUT_BYTES: Final = 10 << 20  # JSON, 10 MiB
@@ -36,6 +38,12 @@ class OutputRows(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _List:
+    items: list[Any]
+    values: Values = ()
+
+
 class OutputVault:
     """Keeps and reads outputs; `cipher` is None when there is no data key.
 
@@ -48,10 +56,16 @@ class OutputVault:
         self._cipher = cipher
         self._memory: dict[tuple[str, str], str] = {}
         self._guarded: set[str] = set()
-        self._lists: dict[tuple[str, str], list[Any]] = {}
+        self._lists: dict[tuple[str, str], _List] = {}
 
-    def keep(self, execution: str, task: str, number: int, text: str, *, has_secrets: bool) -> StoredOutput:
-        """Return what may be written to the row for the output whose JSON is `text`."""
+    def keep(
+        self, execution: str, task: str, number: int, text: str, *, has_secrets: bool, values: Values = ()
+    ) -> StoredOutput:
+        """Return what may be written to the row for the output whose JSON is `text`.
+
+        `values` are to be masked wherever it is read. An output that may hold one is not kept in clear.
+        """
+        text, has_secrets = with_values(text, values), has_secrets or bool(values)
         stored = self._at_rest(text, _context(execution, task, number), has_secrets=has_secrets)
         if stored == StoredOutput():
             self._memory[execution, task] = text
@@ -73,21 +87,21 @@ class OutputVault:
         """Accept no output in clear of this execution, whose workflow declares secrets: none is ever written so."""
         self._guarded.add(execution)
 
-    def read(self, execution: str, task: str) -> Any:
+    def read(self, execution: str, task: str, *, learn: Learn) -> Any:
         """Return the output of `task`, None when the task has none (it failed and was allowed to).
 
         Of a task that ran for each item of a list it is the list of their outputs, with None for those that have
-        none. Raises OutputError, SecretsError when a sealed one does not open, and StateFormatError when one in clear
-        is damaged.
+        none. `learn` is told first of the values that are to be masked in it. Raises OutputError, SecretsError when a
+        sealed one does not open, and StateFormatError when one in clear is damaged.
         """
         found = self._rows.output(execution, task)
         if found is not None:
-            return self._opened(execution, task, *found)
+            return self._opened(execution, task, *found, learn)
         items = self._rows.item_outputs(execution, task)
         if items is None:
             return None
         return [
-            None if number is None else self._opened(execution, item_id(task, item), number, stored)
+            None if number is None else self._opened(execution, item_id(task, item), number, stored, learn)
             for item, number, stored in items
         ]
 
@@ -103,27 +117,42 @@ class OutputVault:
         """Return the items of `task` whose outputs `read` would find."""
         return self._there(execution, task, self._rows.item_outputs(execution, task) or [])
 
-    def keep_items(self, execution: str, task: str, items: list[Any], *, has_secrets: bool) -> ItemList:
-        """Return what may be written to the row for the list over which `task` runs. Raises OutputError."""
-        stored = self._at_rest(to_json(items), _context(execution, task, 0, kind="items"), has_secrets=has_secrets)
-        self._lists[execution, task] = items
+    def keep_items(
+        self, execution: str, task: str, items: list[Any], *, has_secrets: bool, values: Values = ()
+    ) -> ItemList:
+        """Return what may be written to the row for the list over which `task` runs; `values` as in `keep`.
+
+        Raises OutputError.
+        """
+        text = with_values(to_json(items), values)
+        context = _context(execution, task, 0, kind="items")
+        stored = self._at_rest(text, context, has_secrets=has_secrets or bool(values))
+        self._lists[execution, task] = _List(items, values)
         return ItemList(task=task, count=len(items), stored=stored)
 
-    def items(self, execution: str, task: str) -> list[Any] | None:
+    def items(self, execution: str, task: str, *, learn: Learn) -> list[Any] | None:
         """Return the list over which `task` runs, None where there is none yet or it was in memory only and is gone.
 
-        Raises SecretsError when a sealed one does not open.
+        `learn` as in `read`. Raises SecretsError when a sealed one does not open.
         """
         if (execution, task) not in self._lists:
             found = self._rows.item_list(execution, task)
             if found is None:
                 return None
+            values: list[tuple[bytes, str]] = []
             if found.stored.clear is not None:
-                self._lists[execution, task] = _parsed(found.stored.clear, task)
+                self._lists[execution, task] = _List(_parsed(found.stored.clear, task))
             elif found.stored.sealed is not None and self._cipher is not None:
                 context = _context(execution, task, 0, kind="items")
-                self._lists[execution, task] = json.loads(self._cipher.open(found.stored.sealed, context=context))
-        return self._lists.get((execution, task))
+                text = self._cipher.open(found.stored.sealed, context=context).decode()
+                text = without_values(text, lambda value, name: values.append((value, name)))
+                self._lists[execution, task] = _List(json.loads(text), values)
+        known = self._lists.get((execution, task))
+        if known is None:
+            return None
+        for value, name in known.values:
+            learn(value, name)
+        return known.items
 
     def workflow_seal(self, row: Execution) -> bytes | None:
         """Return what proves later with what an execution began; None where there is no key."""
@@ -164,7 +193,7 @@ class OutputVault:
         for key in [key for key in self._lists if key[0] == execution]:
             del self._lists[key]
 
-    def _opened(self, execution: str, task: str, number: int, stored: StoredOutput) -> Any:
+    def _opened(self, execution: str, task: str, number: int, stored: StoredOutput, learn: Learn) -> Any:
         if stored.clear is not None:
             if execution in self._guarded:  # somebody else wrote it
                 raise OutputError(f"the output of task '{task}' is in clear where it must be sealed")
@@ -172,11 +201,13 @@ class OutputVault:
         if stored.sealed is not None:
             if self._cipher is None:
                 raise _no_key(task)
-            return json.loads(self._cipher.open(stored.sealed, context=_context(execution, task, number)))
+            text = self._cipher.open(stored.sealed, context=_context(execution, task, number)).decode()
+            return json.loads(without_values(text, learn))
         try:
-            return json.loads(self._memory[execution, task])
+            text = self._memory[execution, task]
         except KeyError:
             raise OutputError(f"the output of task '{task}' was only kept in memory and is gone") from None
+        return json.loads(without_values(text, learn))
 
     def _is_there(self, execution: str, task: str, stored: StoredOutput) -> bool:
         return (

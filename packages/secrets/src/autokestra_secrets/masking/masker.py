@@ -5,7 +5,7 @@ that of `stream`. Nothing here reads the environment, a file or a clock.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import RLock
 from typing import Final, TypeVar
 
@@ -44,6 +44,7 @@ class SecretMasker:
         self._era = 0
         self._parent: SecretMasker | None = None
         self._shares = False
+        self._told: Callable[[bytes, str], None] | None = None
         self._lock = RLock()
         self._reset()
         for value in values:
@@ -56,14 +57,16 @@ class SecretMasker:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unmaskable: dict[str, str] = {}
 
-    def child(self, *, shares: bool = False) -> "SecretMasker":
+    def child(self, *, shares: bool = False, told: Callable[[bytes, str], None] | None = None) -> "SecretMasker":
         """Return a masker that sees all values of this one, also later ones, and keeps its own to itself.
 
-        With `shares` what is added to it is added here too. What a child replaces is counted here too.
+        With `shares` what is added to it is added here too. `told` is called with each value that is added to the
+        child and can be masked, and its name, by whichever thread adds it. What a child replaces is counted here too.
         """
         child = SecretMasker(placeholder=self._placeholder, min_length=self._min_length)
         child._parent = self
         child._shares = shares
+        child._told = told
         return child
 
     def add(self, value: str | bytes | SecretValue, name: str | None = None) -> None:
@@ -86,6 +89,8 @@ class SecretMasker:
                     self._needles[form.data] = needle
                     self._fresh.append(needle)
                 needle.add_owner(owner, form.kind)
+        if self._told is not None:
+            self._told(data, owner)
 
     def refuse(self, name: str, reason: str) -> None:
         """Note that a value of `name` could not be registered, and why. For `CommandLines`."""
