@@ -102,7 +102,11 @@ FILES: dict[str, tuple[str | bytes, tuple[int, int], str]] = {
         (2, 11),
         "AUTOKESTRA_SECRET_KEY",
     ),
-    "name of a secret with a blank": (f"id: x\nsecrets: ['MY KEY']\n{TASK}", (2, 11), "invalid secret name 'MY KEY'"),
+    "name of a secret with a blank": (
+        f"id: x\nsecrets: ['MY KEY']\n{TASK}",
+        (2, 11),
+        "invalid secret name: it has a space in it",
+    ),
     "bad template": (
         'id: x\ntasks:\n- {id: a, type: core/console.log, inputs: {message: "{{ inputs. }}"}}\n',
         (3, 54),

@@ -164,7 +164,7 @@ def test_a_server_that_is_killed_and_comes_back_interrupts_nothing(workflow, sta
             "cannot reach the state database postgresql://u@127.0.0.1:9/db",
         ),
         ("postgresql://u:hunter2@word@127.0.0.1/db", 8, "the PostgreSQL URL is malformed"),
-        ("mysql://h/db", 8, "no backend for a state database at mysql://"),
+        ("mysql://h/db", 8, "no backend for this kind of address of a state database"),
     ],
 )
 def test_what_is_wrong_with_a_place_is_said_without_its_password(workflow, user: Path, url, code, says) -> None:

@@ -73,7 +73,7 @@ def test_rename_keeps_the_value(workflow) -> None:
     [
         ("ONE", "TWO", 11, "secret 'TWO' already exists"),
         ("ZZZ", "UNO", 4, "secret 'ZZZ' not found"),
-        ("ONE", "U N O", 2, "invalid secret name 'U N O'"),
+        ("ONE", "U N O", 2, "invalid secret name: it has a space in it"),
     ],
 )
 def test_rename_that_cannot_be_changes_nothing(workflow, old: str, new: str, code: int, said: str) -> None:

@@ -37,13 +37,30 @@ def test_a_json_object_is_stored_from_a_file_or_a_pipe(workflow, tmp_path: Path)
     assert workflow.ok("secrets", "get", "B") == "café\n"
 
 
+def test_a_line_that_a_shell_would_have_expanded_is_named_and_not_shown(workflow, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("A=1\nB=canary$NAME\n")
+    done = workflow("secrets", "import", file)
+    assert f"warning: {file}: line 2: a $NAME is stored as it stands, since nothing is expanded" in done.stderr
+    assert "canary" not in done.stderr
+    assert "canary$NAME" == workflow.ok("secrets", "get", "B", "--quiet")
+
+
+def test_of_many_secrets_ten_are_named(workflow) -> None:
+    lines = "".join(f"S{number:04}=value-{number}\n" for number in range(3000))
+    done = workflow("secrets", "import", "-", input=lines)
+    assert "3000 secrets stored: S0000, S0001" in done.stderr
+    assert "S0009 and 2,990 more\n" in done.stderr
+
+
 def test_the_format_can_be_said(workflow) -> None:
     workflow.ok("secrets", "import", "-", "--format", "dotenv", input='A={"x": 1}\n')
     assert workflow.ok("secrets", "get", "A") == '{"x": 1}'
     assert workflow.fails("secrets", "import", "-", "--format", "json", input="A=1", code=2).startswith(
         "stdin:1: no JSON"
     )
-    assert "xml" in workflow.fails("secrets", "import", "-", "--format", "xml", code=2)
+    said = workflow.fails("secrets", "import", "-", "--format", "xml", code=2)
+    assert "invalid value for '--format': expected one of dotenv, json, shell" == said
 
 
 def test_values_too_short_to_mask_are_named(workflow) -> None:
@@ -82,7 +99,7 @@ def test_a_file_with_a_mistake_stores_nothing(workflow, tmp_path: Path, home: Pa
     assert not home.exists()
 
 
-@pytest.mark.parametrize("path", ["missing.env", "."])
+@pytest.mark.parametrize("path", ["./missing.env", "."])
 def test_a_file_that_is_none_is_named(workflow, home: Path, path: str) -> None:
     assert f"'{path}'" in workflow.fails("secrets", "import", path, code=2)
     assert not home.exists()

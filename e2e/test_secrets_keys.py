@@ -83,7 +83,7 @@ def test_a_key_that_others_can_read_comes_with_the_line_to_type(workflow, key: P
         ({"AUTOKESTRA_SECRET_KEY": "canary"}, 5, "at least 12 characters"),
         ({"AUTOKESTRA_SECRET_KEY": "another good passphrase"}, 6, "does not open"),
         ({"AUTOKESTRA_SECRET_KEY_FILE": ""}, 5, "AUTOKESTRA_SECRET_KEY_FILE is empty"),
-        ({"AUTOKESTRA_SECRET_KEY_FILE": "/nonexistent/key"}, 5, "/nonexistent/key"),
+        ({"AUTOKESTRA_SECRET_KEY_FILE": "/nonexistent/key"}, 5, "AUTOKESTRA_SECRET_KEY_FILE /… does not exist"),
         ({"AUTOKESTRA_SECRET_KEY_FILE": "/"}, 5, "not a regular file"),
     ],
 )

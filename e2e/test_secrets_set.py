@@ -102,7 +102,7 @@ def test_a_bad_name_is_refused_with_what_is_allowed(workflow, home: Path, comman
     done = workflow("secrets", command, name, *extra, input=b"canary-7f1c")
     assert (2, "") == (done.returncode, done.stdout)
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("error: invalid secret name ")
+    assert lines[0].startswith("error: invalid secret name: ")
     assert lines[1] == "hint: a name has 1 to 128 of: letters A-Z a-z, digits, '_' and '-'"
     assert len(lines) == 2
     assert "\x1b" not in done.stderr

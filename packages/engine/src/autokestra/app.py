@@ -110,7 +110,7 @@ class App:
         path = named.removeprefix("sqlite:///")
         if "://" in path:
             raise StateUnavailableError(
-                f"no backend for a state database at {path.partition('://')[0]}://",
+                "no backend for this kind of address of a state database",
                 hint="give the path of a file, or postgresql://USER@HOST/DATABASE",
             )
         return Path(path).expanduser().absolute()

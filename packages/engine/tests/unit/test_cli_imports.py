@@ -56,6 +56,35 @@ def test_a_dotenv_value_is_read_as_it_is_written(line: str, value: str) -> None:
     assert {"A": value} == dotenv(line)
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("A=postgres://u:${PASS}@$HOST/d", [1]),
+        ('A="$HOME"', [1]),
+        ('A="one\ntwo"\n\nexport B="x\n${HOME}"\nC=$D', [4, 6]),
+        ('A="\\\\$HOME"', [1]),
+        ('A="\\$HOME"', []),
+        ("A='$HOME'", []),
+        ("A='x' # $HOME", []),
+        ("A=x # $HOME", []),
+        ('A="x" # $HOME', []),
+        ("A=a$1b$", []),
+        ("A=$(id)", []),
+    ],
+)
+def test_lines_that_a_shell_would_have_expanded_are_counted(text: str, lines: list[int]) -> None:
+    found: list[int] = []
+    imports.parse(text, origin="app.env", file_format="dotenv", unexpanded=found)
+    assert lines == found
+
+
+def test_an_empty_value_comes_with_a_hint_that_fits_a_file() -> None:
+    with pytest.raises(UsageError) as caught:
+        dotenv("A=1\nDEBUG=\n")
+    assert "app.env:2: 'DEBUG': secret value cannot be empty" == caught.value.message
+    assert "take it out of the file, or give it a value" == caught.value.hint
+
+
 def test_blank_lines_and_comments_are_passed_over_and_the_order_is_kept() -> None:
     text = "# head\n\n  \nB=1\n   # between\nA=2\n\nC=3"
     assert ["B", "A", "C"] == list(dotenv(text))

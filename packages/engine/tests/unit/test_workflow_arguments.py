@@ -36,18 +36,18 @@ def test_a_text_becomes_its_kind(kind, text, value):
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        ("integer", "1.5", "input 'x': expected a whole number, got '1.5'"),
-        ("integer", "1_000", "input 'x': expected a whole number, got '1_000'"),
-        ("integer", "9" * 5000, "input 'x': expected a whole number, got '" + "9" * 40 + "'…"),
-        ("number", "much", "input 'x': expected a number, got 'much'"),
-        ("number", "nan", "input 'x': expected a number, got 'nan'"),
-        ("number", "1e999", "input 'x': expected a number, got '1e999'"),
-        ("boolean", "yes", "input 'x': expected true or false, got 'yes'"),
-        ("array", "{}", "input 'x': expected a JSON array, got '{}'"),
-        ("array", "[", "input 'x': expected a JSON array, got '['"),
-        ("array", "[NaN]", "input 'x': expected a JSON array, got '[NaN]'"),
-        ("array", "[" * 100_000, "input 'x': expected a JSON array, got '" + "[" * 40 + "'…"),
-        ("object", "[]", "input 'x': expected a JSON object, got '[]'"),
+        ("integer", "1.5", "input 'x': expected a whole number"),
+        ("integer", "1_000", "input 'x': expected a whole number"),
+        ("integer", "9" * 5000, "input 'x': expected a whole number"),
+        ("number", "much", "input 'x': expected a number"),
+        ("number", "nan", "input 'x': expected a number"),
+        ("number", "1e999", "input 'x': expected a number"),
+        ("boolean", "yes", "input 'x': expected true or false"),
+        ("array", "{}", "input 'x': expected a JSON array"),
+        ("array", "[", "input 'x': expected a JSON array"),
+        ("array", "[NaN]", "input 'x': expected a JSON array"),
+        ("array", "[" * 100_000, "input 'x': expected a JSON array"),
+        ("object", "[]", "input 'x': expected a JSON object"),
     ],
 )
 def test_a_text_of_another_kind_is_refused(kind, text, message):
@@ -63,9 +63,7 @@ def test_defaults_fill_in():
 def test_all_mistakes_are_named_at_once():
     with pytest.raises(UsageError) as caught:
         arguments({"dya": "1", "n": "x"}, day={}, n={"type": "integer"})
-    assert "unknown input 'dya'; input 'day' is required; input 'n': expected a whole number, got 'x'" == (
-        caught.value.message
-    )
+    assert "unknown input; input 'day' is required; input 'n': expected a whole number" == caught.value.message
     assert "did you mean 'day'?" == caught.value.hint
 
 

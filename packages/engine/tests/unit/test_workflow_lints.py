@@ -56,6 +56,31 @@ def test_an_expression_over_all_of_them_uses_each(expression):
     assert [] == warnings(text)
 
 
+@pytest.mark.parametrize(
+    ("value", "warned"),
+    [
+        ("${{ secrets.A }}", [(7, 14, "{{ secrets.A }}")]),
+        ("x ${{ secrets.A | b64encode }}{{ secrets.A }}", [(7, 16, "{{ secrets.A }}")]),
+        ("${{ env.HOME }}{{ secrets.A }}", [(7, 14, "{{ env.HOME }}")]),
+        ("{{ secrets.A }}$", []),
+        ("$ {{ secrets.A }}", []),
+        ("${{ inputs.price }}{{ secrets.A }}", []),
+        ("${{{{ secrets.A }}{{ secrets.A }}", []),
+        ("${{ '{{' }} secrets.A }}{{ secrets.A }}", []),
+    ],
+)
+def test_the_spelling_of_github_is_warned_of(value, warned):
+    text = (
+        "id: w\nsecrets: [A]\npassEnv: [HOME]\ninputs: {price: {default: x}}\ntasks:\n- id: a\n"
+        f'  env: {{X: "{value}"}}\n  type: core/console.log\n  inputs: {{message: x}}\n'
+    )
+    assert warned == [
+        (each.line, each.column, each.hint.removeprefix("that is how GitHub Actions writes it; here: "))
+        for each in found(text)
+        if each.rule == "dollar-braces"
+    ]
+
+
 def test_uses_in_on_failure_and_for_each_count():
     text = (
         'id: w\nvars: {x: [1]}\nsecrets: [A]\ntasks:\n- {id: a, type: core/console.log, forEach: "{{ vars.x }}", inputs: '

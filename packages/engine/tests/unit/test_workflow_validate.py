@@ -343,8 +343,15 @@ def test_broken_yaml_is_reported_alone():
 @pytest.mark.parametrize(
     ("text", "line", "column", "trail", "message", "hint"),
     [
-        ("secrets: [MY KEY]", 2, 11, "secrets[0]", "invalid secret name 'MY KEY'", "a name has 1 to 128 of"),
-        ("secrets: [a.b]", 2, 11, "secrets[0]", "invalid secret name 'a.b'", "a name has 1 to 128 of"),
+        (
+            "secrets: [MY KEY]",
+            2,
+            11,
+            "secrets[0]",
+            "invalid secret name: it has a space in it",
+            "a name has 1 to 128 of",
+        ),
+        ("secrets: [a.b]", 2, 11, "secrets[0]", "invalid secret name: it has a dot in it", "a name has 1 to 128 of"),
         (
             "secrets: [A, AUTOKESTRA_SECRET_KEY]",
             2,
@@ -595,7 +602,7 @@ HEAD = "id: w\ninputs: {day: {}}\nvars: {url: x}\nsecrets: [API_TOKEN]\npassEnv:
         ("secrets.ZZZ", "secret 'ZZZ' is not declared in workflow 'w'", "add it to the workflow: secrets: [ZZZ]"),
         (
             "secrets.MY KEY",
-            "invalid secret name 'MY KEY'",
+            "invalid secret name: it has a space in it",
             "a name has 1 to 128 of: letters A-Z a-z, digits, '_' and '-'",
         ),
         ("secrets", "'secrets' needs a name", "write secrets.NAME, one secret at a time"),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         VersionNotFoundError,
         WrongKeyError,
     )
-    from autokestra_secrets.home import home_directory, make_home
+    from autokestra_secrets.home import home_directory, make_home, shown_path
     from autokestra_secrets.keyslots import KeySlot, KeySlots
     from autokestra_secrets.masking.logs import install_log_masking, masked_stdio
     from autokestra_secrets.masking.masker import SecretMasker
@@ -74,7 +74,7 @@ _ROOMS = {
         "VersionNotFoundError",
         "WrongKeyError",
     ),
-    "home": ("home_directory", "make_home"),
+    "home": ("home_directory", "make_home", "shown_path"),
     "keyslots": ("KeySlot", "KeySlots"),
     "masking.logs": ("install_log_masking", "masked_stdio"),
     "masking.masker": ("SecretMasker",),
@@ -136,6 +136,7 @@ __all__ = [  # noqa: RUF022  # sorted as people sort: case does not matter
     "SecretsError",
     "SecretStore",
     "SecretValue",
+    "shown_path",
     "StoreUnavailableError",
     "StreamMasker",
     "TemplateError",

@@ -13,7 +13,7 @@ from autokestra_secrets.anchors import Anchors
 from autokestra_secrets.backends.location import STORE_VARIABLE, backend_at, is_postgres_url
 from autokestra_secrets.encryption import token_bytes
 from autokestra_secrets.errors import ConflictError, DamagedError, PermissionRefusedError, StoreUnavailableError
-from autokestra_secrets.home import FILE_MODE, make_home, shell_word
+from autokestra_secrets.home import FILE_MODE, make_home, shell_word, shown_path
 from autokestra_secrets.masterkey import MasterKeyProvider
 from autokestra_secrets.session import Session
 from autokestra_secrets.verification import Report, verify
@@ -121,10 +121,12 @@ def _copy_beside(path: str) -> Iterator[str]:
         yield copy
     except PermissionError:
         raise PermissionRefusedError(
-            f"cannot write {path}: permission denied", hint=f"ls -ld {shell_word(directory)}"
+            f"cannot write {shown_path(path)}: permission denied", hint=f"ls -ld {shell_word(directory)}"
         ) from None
     except OSError as error:
-        raise StoreUnavailableError(f"cannot write {path}: {error.strerror}", hint="give another path") from None
+        raise StoreUnavailableError(
+            f"cannot write {shown_path(path)}: {error.strerror}", hint="give another path"
+        ) from None
     finally:
         for end in ("", *_BESIDE):
             with suppress(OSError):

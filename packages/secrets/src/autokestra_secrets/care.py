@@ -73,7 +73,7 @@ class StoreCare:
         """
         from autokestra_secrets.backup import backup_store
 
-        backup_store(self._session, _path(path), force=force)
+        backup_store(self._session, os.path.abspath(_path(path)), force=force)
 
     @classmethod
     def restore(
@@ -135,11 +135,14 @@ class StoreCare:
 
 
 def _path(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path of a file. Raises StoreUnavailableError, which repeats nothing, for a database's URL."""
+    """Return the path of a file. Raises StoreUnavailableError, which repeats nothing, for a database's URL.
+
+    It stays as it was typed: only that tells whether a message may repeat it.
+    """
     text = os.fspath(path)
     if is_postgres_url(text):  # taken for a path it would stand, password and all, in every message
         raise StoreUnavailableError(
             "expected the path of a file, got the address of a PostgreSQL database",
             hint="carry a store from place to place: workflow secrets copy --to LOCATION",
         )
-    return os.path.abspath(os.path.expanduser(text))
+    return os.path.expanduser(text)

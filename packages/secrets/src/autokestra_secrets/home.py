@@ -1,11 +1,12 @@
 # `os.path` on purpose: importing pathlib costs every start-up 5 ms.
-# ruff: noqa: PTH100, PTH103, PTH111, PTH118
+# ruff: noqa: PTH100, PTH103, PTH111, PTH112, PTH118, PTH120
 """Where Autokestra keeps its things on this machine: `$AUTOKESTRA_HOME`, by default `~/.autokestra`.
 
 Nothing here reads or writes what is kept there.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,6 +15,8 @@ from autokestra_secrets.errors import PermissionRefusedError, StoreUnavailableEr
 HOME_VARIABLE: Final = "AUTOKESTRA_HOME"
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+NAME_MAX: Final = 255  # bytes in the name of a file, as limits.h of Linux and macOS have it
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_. -]{1,64}\.[A-Za-z][A-Za-z0-9]{0,7}", re.ASCII)  # `app.env`, `page.html`
 
 
 def home_directory(environ: Mapping[str, str]) -> str:
@@ -59,6 +62,28 @@ def make_home(path: str) -> None:
         raise StoreUnavailableError(
             f"cannot create files in {path}: {error.strerror}", hint=f"set {HOME_VARIABLE} to another directory"
         ) from None
+
+
+def shown_path(path: str) -> str:
+    """Return as much of `path` as a message may repeat: all of what is on the disk, and a new name in a directory.
+
+    People put values where paths belong, and a value is no file in a directory that there is, nor has it an
+    extension. Of another path without a directory (`a`, `a/b` without an `a`) and of what looks like `NAME=VALUE`
+    only the part on the disk is returned, with `/…` after it.
+    """
+    try:
+        if os.path.lexists(path):
+            return path
+        directory, name = os.path.split(path)
+        if not directory and _FILE_NAME.fullmatch(path):
+            return path
+        if directory.strip("/") and "=" not in name and os.path.isdir(directory) and len(os.fsencode(name)) <= NAME_MAX:
+            return path
+        while directory and not os.path.isdir(directory):
+            directory = os.path.dirname(directory)
+    except ValueError:  # what no file system can name
+        return "…"
+    return os.path.join(directory, "…")
 
 
 def shell_word(path: str) -> str:

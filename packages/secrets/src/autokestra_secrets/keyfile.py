@@ -18,7 +18,7 @@ from autokestra_secrets.errors import (
     PermissionRefusedError,
     StoreUnavailableError,
 )
-from autokestra_secrets.home import DIRECTORY_MODE, FILE_MODE, shell_word
+from autokestra_secrets.home import DIRECTORY_MODE, FILE_MODE, shell_word, shown_path
 from autokestra_secrets.keytext import KEY_TEXT_BYTES, MasterKey, key_text
 
 KEY_VARIABLE: Final = "AUTOKESTRA_SECRET_KEY"
@@ -74,7 +74,10 @@ def read_file(path: str, *, source: str, flags: int = 0) -> tuple[bytes, os.stat
         # O_NONBLOCK: opening a FIFO must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
     except FileNotFoundError:
-        raise KeyMissingError(f"{source} {path} does not exist", hint=f"put the key file back at {path}") from None
+        # Shown with care: the key itself in the variable for its file is a slip that people make.
+        shown = shown_path(path)
+        hint = f"put the key file back at {shown}" if shown == path else f"{source} expects the path of a file"
+        raise KeyMissingError(f"{source} {shown} does not exist", hint=hint) from None
     except PermissionError:
         raise PermissionRefusedError(
             f"cannot read {source} {path}: permission denied", hint=f"ls -ld {shell_word(path)}"
@@ -86,7 +89,9 @@ def read_file(path: str, *, source: str, flags: int = 0) -> tuple[bytes, os.stat
                 hint=f"export {KEY_FILE_VARIABLE}={shell_word(path)}",
             ) from None
         reason = getattr(error, "strerror", None) or "not a path"
-        raise InvalidKeyError(f"cannot read {source} {path!r}: {reason}", hint=f"ls -ld {shell_word(path)}") from None
+        shown = shown_path(path)
+        hint = f"ls -ld {shell_word(path)}" if shown == path else f"{source} expects the path of a file"
+        raise InvalidKeyError(f"cannot read {source} {shown!r}: {reason}", hint=hint) from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -121,11 +126,13 @@ def write_new_key(path: str, *, replace: bool = False) -> bool:
         _sync_directory(directory)  # by the loser too, who may otherwise seal secrets before the winner gets here
     except PermissionError:
         raise PermissionRefusedError(
-            f"cannot create the key file {path}: permission denied, or no hard links on this file system",
+            f"cannot create the key file {shown_path(path)}: permission denied, or no hard links on this file system",
             hint=_ELSEWHERE,
         ) from None
     except OSError as error:
-        raise StoreUnavailableError(f"cannot create the key file {path}: {error.strerror}", hint=_ELSEWHERE) from None
+        raise StoreUnavailableError(
+            f"cannot create the key file {shown_path(path)}: {error.strerror}", hint=_ELSEWHERE
+        ) from None
     return made
 
 

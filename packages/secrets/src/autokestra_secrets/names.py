@@ -15,22 +15,31 @@ NAME_LENGTH: Final = 128  # characters (R12)
 VALUE_BYTES: Final = 1 << 20  # bytes; 1 MiB
 
 _NAME: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{NAME_LENGTH}}}")
-_SHOWN: Final = 40  # characters of a bad name that a message repeats
+_HINT: Final = f"a name has 1 to {NAME_LENGTH} of: letters A-Z a-z, digits, '_' and '-'"
 
 
 def secret_name(text: str) -> SecretName:
     """Return `text` as a name: 1 to 128 ASCII letters, digits, `_` or `-`.
 
-    Raises InvalidSecretNameError. The message repeats at most 40 characters, escaped, since people paste values
-    into the wrong place.
+    Raises InvalidSecretNameError. The message repeats no part of `text`, not even its length: people put values
+    where names belong, most of all as `NAME=VALUE`.
     """
     if _NAME.fullmatch(text):
         return SecretName(text)
-    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    raise InvalidSecretNameError(
-        f"invalid secret name {ascii(shown) if not shown.isprintable() else repr(shown)}",
-        hint=f"a name has 1 to {NAME_LENGTH} of: letters A-Z a-z, digits, '_' and '-'",
-    )
+    if "=" in text:
+        hint = "a value is no part of the name; to be asked for it: workflow secrets set NAME"
+        raise InvalidSecretNameError("invalid secret name: it has a '='", hint=hint)
+    raise InvalidSecretNameError(f"invalid secret name: {_fault(text)}", hint=_HINT)
+
+
+def _fault(text: str) -> str:
+    if not text:
+        return "it is empty"
+    if _NAME.fullmatch(text[:NAME_LENGTH]):
+        return "it is too long"
+    if any(map(str.isspace, text)):
+        return "it has a space in it"
+    return "it has a dot in it" if "." in text else "it has a character that no name has"
 
 
 class SecretValue:

@@ -258,7 +258,7 @@ class Session:
                     self.unlock(header)
         if header is None and not create:
             raise StoreUnavailableError(
-                f"there is no secret store at {self.location} yet",
+                "there is no secret store yet",
                 hint="create it by storing a secret: workflow secrets set NAME",
             )
         vanished = "" if header is not None or self._accept_rollback else self.vanished()

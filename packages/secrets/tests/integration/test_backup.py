@@ -106,7 +106,10 @@ def test_the_store_is_never_overwritten_by_its_own_backup(store, home, tmp_path)
 
 
 def test_there_is_nothing_to_back_up_without_a_store(tmp_path, environ):
-    with SecretStore.open(environ=environ) as store, pytest.raises(StoreUnavailableError, match="no secret store at"):
+    with (
+        SecretStore.open(environ=environ) as store,
+        pytest.raises(StoreUnavailableError, match="there is no secret store yet"),
+    ):
         store.backup(tmp_path / "copy.db")
     with pytest.raises(StoreUnavailableError, match="in memory cannot be copied"):
         memory_store({"A": "value"}).backup(tmp_path / "copy.db")

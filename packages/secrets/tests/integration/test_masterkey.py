@@ -14,6 +14,7 @@ from autokestra_secrets import (
     MasterKeyProvider,
     PermissionRefusedError,
     StoreUnavailableError,
+    shown_path,
 )
 from autokestra_secrets.keytext import key_text
 
@@ -310,3 +311,36 @@ def test_a_full_disk_leaves_no_key_and_no_piece_of_one(home, environ, room):
         MasterKeyProvider(environ).load_or_create()
     assert [".gitignore"] == os.listdir(home)
     assert MasterKeyProvider(environ).load_or_create() == MasterKeyProvider(environ).load()
+
+
+# -- what a message repeats of a path --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("there/file", "there/file"),
+        ("there/new", "there/new"),
+        ("./new", "./new"),
+        ("there", "there"),
+        ("new", "…"),
+        ("new.env", "new.env"),
+        ("eyJhbGciOi.eyJzdWIiOi.SflKxwRJSMeKKF2QT4", "…"),
+        ("TOKEN=value.txt", "…"),
+        ("", "…"),
+        ("/new-at-the-top", "/…"),
+        ("new/new", "…"),
+        ("there/new/new", "there/…"),
+        ("there/file/new", "there/…"),
+        ("there/TOKEN=value", "there/…"),
+        ("postgres://ada:password@host/db", "…"),
+        ("there/" + "x" * 256, "there/…"),
+        ("a\0b", "…"),
+        ("there/\ud800", "…"),
+    ],
+)
+def test_a_path_is_shown_as_far_as_it_is_one(tmp_path, monkeypatch, path, shown):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    assert shown == shown_path(path)

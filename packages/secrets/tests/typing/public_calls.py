@@ -65,6 +65,7 @@ from autokestra_secrets import (
     placeholder_from,
     resolve_templates,
     secret_name,
+    shown_path,
 )
 from autokestra_secrets.testing import FIXED_KEY, MemoryBackend, assert_no_leak, fixed_keys, memory_store
 
@@ -218,6 +219,7 @@ def places() -> None:
     home = home_directory(os.environ)
     assert_type(home, str)
     make_home(home)
+    assert_type(shown_path(home), str)
     assert_type(is_postgres_url("postgresql://host/db"), bool)
     is_postgres_url(Path("x"))  # type: ignore[arg-type]
 

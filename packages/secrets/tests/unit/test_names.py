@@ -22,11 +22,29 @@ def test_a_bad_name_is_refused_with_the_rule(name):
     assert "1 to 128" in caught.value.hint
 
 
-def test_a_bad_name_is_repeated_in_part_only_and_cannot_move_the_cursor():
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "it is empty"),
+        ("x" * 129, "it is too long"),
+        ("MY KEY", "it has a space in it"),
+        ("a\n", "it has a space in it"),
+        ("my.key", "it has a dot in it"),
+        ("\x1b[2J", "it has a character that no name has"),
+        ("API_TOKEN=tok-4f9c2e7a81", "it has a '='"),
+    ],
+)
+def test_a_bad_name_is_described_and_not_repeated(name, said):
+    """People put values where names belong: a message that quotes the name would show the value."""
     with pytest.raises(InvalidSecretNameError) as caught:
-        secret_name("\x1b[2J" + "long" * 50)
-    assert "\x1b" not in caught.value.message
-    assert len(caught.value.message) < 100
+        secret_name(name)
+    assert f"invalid secret name: {said}" == caught.value.message
+
+
+def test_a_name_with_its_value_comes_with_the_way_to_give_the_value():
+    with pytest.raises(InvalidSecretNameError) as caught:
+        secret_name("API_TOKEN=tok-4f9c2e7a81")
+    assert "a value is no part of the name; to be asked for it: workflow secrets set NAME" == caught.value.hint
 
 
 def test_text_and_bytes_come_back_as_they_were():

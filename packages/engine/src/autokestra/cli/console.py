@@ -17,6 +17,8 @@ from autokestra.errors import UsageError
 # Linux: N_TTY_BUF_SIZE - 1 (drivers/tty/n_tty.c); macOS: MAX_CANON - 1 (sys/syslimits.h). Bytes.
 LINE_BYTES: Final = 1023 if sys.platform == "darwin" else 4095
 
+STDOUT: Final = "stdout"  # what an OSError names in the place of a file
+
 _RED: Final = "31"
 _YELLOW: Final = "33"
 _CYAN: Final = "36"
@@ -140,7 +142,7 @@ def _stdout() -> TextIO:
 
 def _naming_stdout(error: OSError) -> OSError:
     # OSError() picks the subclass by number, so that a broken pipe stays a BrokenPipeError.
-    return OSError(error.errno, error.strerror, "stdout")
+    return OSError(error.errno, error.strerror, STDOUT)
 
 
 def clipped(text: str, cells: int) -> str:

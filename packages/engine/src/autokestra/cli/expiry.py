@@ -31,7 +31,7 @@ def parse_expiry(text: str, *, now: int) -> int | None:
     except ValueError:
         expires = _instant(text)
     if expires <= now:
-        raise UsageError(f"expected a time of expiry in the future, got '{text}'", hint=f"give {FORM}")
+        raise UsageError("expected a time of expiry in the future, got one in the past", hint=f"give {FORM}")
     return expires
 
 
@@ -39,7 +39,7 @@ def _instant(text: str) -> int:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"'{text}' is no time of expiry", hint=f"give {FORM}") from None
+        raise UsageError("this is no time of expiry", hint=f"give {FORM}") from None
     aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     seconds = (aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
     return round(seconds * 1_000_000)

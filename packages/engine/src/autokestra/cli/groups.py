@@ -49,7 +49,9 @@ class LazyGroup(click.Group):
 
         nearest = get_close_matches(name, self.entries, n=1)
         raise UsageError(
-            f"no such command '{name}'", hint=f"did you mean {nearest[0]}?" if nearest else f"{ctx.command_path} --help"
+            # Which word is not said: `workflow secrets VALUE` must not put a value into a log.
+            "no such command",
+            hint=f"did you mean {nearest[0]}?" if nearest else f"{ctx.command_path} --help",
         )
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":

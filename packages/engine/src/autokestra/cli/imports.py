@@ -20,6 +20,7 @@ _COMMENT: Final = re.compile(r"(?:^|[ \t])#.*")  # `a#b` is a value, `a #b` is a
 _SINGLE_QUOTED: Final = re.compile(r"'([^']*)'")
 # Possessive, so that a quote which is never closed takes no memory per character.
 _DOUBLE_QUOTED: Final = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
+_VARIABLE: Final = re.compile(r"(?<!\\)(?:\\\\)*\$(?:[A-Za-z_]|\{[A-Za-z_])")  # $NAME, ${NAME}, and not \$NAME
 _ESCAPE: Final = re.compile(r'\\([nrt\\"$`])')
 _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
@@ -49,13 +50,18 @@ def decode(data: bytes, *, origin: str) -> str:
     return text
 
 
-def parse(text: str, *, origin: str, file_format: Format) -> dict[str, SecretValue]:
+def parse(
+    text: str, *, origin: str, file_format: Format, unexpanded: list[int] | None = None
+) -> dict[str, SecretValue]:
     """Return the secrets of a file in its order, all names and values checked.
 
-    `origin` is the file's name for messages. Raises UsageError for the first thing that is wrong.
+    `origin` is the file's name for messages. The lines of a dotenv file that a shell would have expanded are added to
+    `unexpanded`. Raises UsageError for the first thing that is wrong.
     """
-    parsers = {"json": parse_json, "dotenv": parse_dotenv, "shell": parse_shell}
-    secrets = parsers[file_format](text, origin=origin)
+    if file_format == "dotenv":
+        secrets = parse_dotenv(text, origin=origin, unexpanded=unexpanded)
+    else:
+        secrets = (parse_json if file_format == "json" else parse_shell)(text, origin=origin)
     if not secrets:
         raise UsageError(f"{origin}: no secrets in it", hint="each line is NAME=VALUE, or the file is a JSON object")
     return secrets
@@ -64,13 +70,13 @@ def parse(text: str, *, origin: str, file_format: Format) -> dict[str, SecretVal
 # --- dotenv -------------------------------------------------------------------------------------------------------
 
 
-def parse_dotenv(text: str, *, origin: str) -> dict[str, SecretValue]:
+def parse_dotenv(text: str, *, origin: str, unexpanded: list[int] | None = None) -> dict[str, SecretValue]:
     r"""Parse `NAME=VALUE` lines: `export` before the name, comments, quotes over several lines.
 
     Unquoted values end at ` #` or the line's end, and lose blanks around them. Nothing is special within single
     quotes. Within double quotes `\n \r \t \\ \" \$` and an escaped backtick are escapes, and any other backslash is
-    itself. `$NAME` is text everywhere: nothing is expanded, because a password may hold a `$`. CRLF is LF, as other
-    readers of such files have it.
+    itself. `$NAME` is text everywhere: nothing is expanded, because a password may hold a `$`; the lines where a shell
+    would have done so are added to `unexpanded`. CRLF is LF, as other readers of such files have it.
     """
     text = text.replace("\r\n", "\n")
     found: dict[str, SecretValue] = {}
@@ -90,6 +96,8 @@ def parse_dotenv(text: str, *, origin: str) -> dict[str, SecretValue]:
             raise UsageError(f"{origin}:{line}: '{name}' is already in line {lines[name]}", hint="keep one of the two")
         found[name] = _checked(name, value, where=f"{origin}:{line}")
         lines[name] = line
+        if unexpanded is not None and _would_expand(text[start.end() : end]):
+            unexpanded.append(line)
         line += text.count("\n", position, end)
         position = end
     return found
@@ -113,6 +121,14 @@ def _dotenv_value(text: str, start: int, *, where: str) -> tuple[str, int]:
     if quote == '"':
         value = _ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[1]), value)
     return value, after.end()
+
+
+def _would_expand(written: str) -> bool:
+    """Whether a shell that reads this value, quotes and comment included, would put something in place of a `$NAME`."""
+    if written[:1] == "'":
+        return False
+    quoted = _DOUBLE_QUOTED.match(written)
+    return _VARIABLE.search(quoted[1] if quoted else _COMMENT.sub("", written)) is not None
 
 
 # --- shell --------------------------------------------------------------------------------------------------------
@@ -192,8 +208,13 @@ def _checked(name: str, value: object, *, where: str) -> SecretValue:
         raise UsageError(
             f"{where}: '{name}' is {_kind(value)}, expected a string", hint="write the value in double quotes"
         )
+    content = value if isinstance(value, str) else data
+    if not content:
+        raise UsageError(
+            f"{where}: '{name}': secret value cannot be empty", hint="take it out of the file, or give it a value"
+        )
     try:
-        return SecretValue(value if isinstance(value, str) else data or b"")
+        return SecretValue(content)
     except SecretsError as error:
         raise UsageError(f"{where}: '{name}': {error.message}", hint=error.hint) from None
 

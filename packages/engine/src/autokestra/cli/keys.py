@@ -14,7 +14,7 @@ from autokestra.cli.stores import accept_option, key_provider, opened_store, say
 from autokestra.errors import UsageError
 
 if TYPE_CHECKING:
-    from autokestra_secrets import KeySlot, MasterKey
+    from autokestra_secrets import KeySlot, MasterKey, SecretStore
 
 COMMANDS: Final[Mapping[str, Entry]] = {
     "show": Entry(f"{__name__}:show", "Print source, path and fingerprint of the master key; never the key."),
@@ -169,15 +169,30 @@ def _add_recovery(label: str | None) -> None:
 
     with opened_store() as store:
         slot, text = store.keys.add_recovery() if label is None else store.keys.add_recovery(label)
-        location = store.location
-    console.out(
-        _PAGE.format(
-            location=console.visible(location),
+        page = _PAGE.format(
+            location=console.visible(store.location),
             text=_in_lines(text),
             date=local_time(slot.created_at)[:10],
             slot=slot.id,
         )
-    )
+        try:
+            console.out(page)
+            console.flush()
+        except BaseException:  # nobody has the key, and the next page needs the slot
+            _take_back(store, slot.id)
+            raise
+
+
+def _take_back(store: "SecretStore", slot: int) -> None:
+    from autokestra_secrets import SecretsError  # noqa: PLC0415
+
+    try:
+        store.keys.remove(slot)
+    except SecretsError:
+        hint = f"workflow secrets key remove {slot}"
+        console.warn(f"nobody has the new key {slot}, for its page was not written", hint=hint)
+    else:
+        console.notice(f"the page was not written, so its key {slot} was taken away again")
 
 
 def _in_lines(text: str) -> str:

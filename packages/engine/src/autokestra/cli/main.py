@@ -7,7 +7,7 @@ command returns its exit code or nothing, and raises for everything that went wr
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -139,18 +139,43 @@ def report_usage(failure: click.ClickException) -> int:
     nearest: Sequence[str] | None = getattr(failure, "possibilities", None)
     context = failure.ctx if isinstance(failure, click.UsageError) else None
     hint = f"{context.command_path} --help" if context else None
-    message = failure.format_message()
     if nearest:
-        message, hint = failure.message, f"did you mean {' or '.join(nearest)}?"
+        hint = f"did you mean {' or '.join(nearest)}?"
+    message = usage_message(failure)
     console.error(message[:1].lower() + message[1:].removesuffix("."), hint=hint)
     return EXIT_USAGE
+
+
+def usage_message(failure: click.ClickException) -> str:
+    """Return what is wrong with the command line without a word of it, for click quotes what may be a value."""
+    if isinstance(failure, click.NoSuchOption):
+        return "no such option"
+    if type(failure) is click.UsageError:
+        return "too many arguments" if failure.message.startswith("Got unexpected") else failure.message
+    if type(failure) is click.BadParameter and failure.param is not None:
+        place = failure.param_hint or failure.param.get_error_hint(failure.ctx)
+        return f"invalid value for {place}: expected {expected(failure.param.type)}"
+    return failure.format_message()  # its other kinds name an option or an argument of ours
+
+
+def expected(kind: "click.ParamType[Any]") -> str:
+    """Return what a parameter of this kind takes, in words."""
+    if isinstance(kind, click.Choice):
+        return f"one of {', '.join(map(str, kind.choices))}"
+    whole = isinstance(kind, click.types.IntParamType)
+    number = "a whole number" if whole else "a number"
+    low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    if low is not None and high is not None:
+        return f"{number} from {low} to {high}"
+    return number if low is None else f"{number}, {low} or more"
 
 
 def report_system(failure: OSError) -> int:
     """Say what the operating system refused, and of which file."""
     reason = (failure.strerror or type(failure).__name__).lower()
-    names = [os.fsdecode(name) for name in (failure.filename, failure.filename2) if isinstance(name, str | bytes)]
-    hint = _where_to_look(failure, names[0]) if names else None
+    files = [os.fsdecode(name) for name in (failure.filename, failure.filename2) if isinstance(name, str | bytes)]
+    names = [name for name in map(shown_name, files) if name != "…"]  # nothing of it is on the disk
+    hint = _where_to_look(failure, files[0]) if files else None
     if isinstance(failure, FileNotFoundError) and _is_nowhere():
         reason, hint = f"{reason}, and the working directory is gone", "go to one that is there, with: cd"
     console.error(f"{reason}: {' and '.join(map(repr, names))}" if names else reason, hint=hint)
@@ -185,6 +210,14 @@ def _where_to_look(failure: OSError, name: str) -> str | None:
         if folder == os.curdir:
             break
     return f"look at what is there: ls -la {quote(folder)}"
+
+
+def shown_name(name: str | bytes) -> str:
+    """Return as much of a file's name as may be said."""
+    from autokestra_secrets import shown_path  # noqa: PLC0415  # only when something went wrong
+
+    text = os.fsdecode(name)
+    return text if text == console.STDOUT else shown_path(text)
 
 
 def report_bug(failure: BaseException) -> int:

@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
@@ -17,6 +17,8 @@ from autokestra.errors import UsageError
 if TYPE_CHECKING:
     from autokestra.cli.imports import Format
     from autokestra_secrets import SecretValue
+
+MOST_LISTED: Final = 10  # names or lines that one message lists
 
 format_choice = click.Choice(["dotenv", "json", "shell"])
 
@@ -54,9 +56,15 @@ def import_(
         store.set_many(new)
     if not quiet:
         skipped = f", {len(found) - len(new)} left as they are" if len(new) < len(found) else ""
-        names = f": {', '.join(new)}" if new else ""
+        names = f": {_some([*new])}" if new else ""
         console.notice(f"{len(new)} {'secret' if len(new) == 1 else 'secrets'} stored{skipped}{names}")
     warn_of(unmaskable(new.items()))
+
+
+def _some(words: Sequence[str]) -> str:
+    """Return a list of words in one line, of many the first ones and how many more there are."""
+    more = f" and {len(words) - MOST_LISTED:,} more" if len(words) > MOST_LISTED else ""
+    return ", ".join(words[:MOST_LISTED]) + more
 
 
 def _from_file(file: str, file_format: str | None) -> "dict[str, SecretValue]":
@@ -65,7 +73,15 @@ def _from_file(file: str, file_format: str | None) -> "dict[str, SecretValue]":
     origin = "stdin" if file == "-" else file
     text = imports.decode(read_input(file), origin=origin)
     chosen = cast("Format", file_format) if file_format else imports.detect_format(origin, text)
-    return imports.parse(text, origin=origin, file_format=chosen)
+    unexpanded: list[int] = []
+    found = imports.parse(text, origin=origin, file_format=chosen, unexpanded=unexpanded)
+    if unexpanded:
+        lines = f"{'line' if len(unexpanded) == 1 else 'lines'} {_some([*map(str, unexpanded)])}"
+        console.warn(
+            f"{origin}: {lines}: a $NAME is stored as it stands, since nothing is expanded",
+            hint="write out what it stands for; where a $ is meant, put the value in single quotes",
+        )
+    return found
 
 
 def _from_environment(prefix: str, *, strip: bool) -> "dict[str, SecretValue]":
@@ -80,9 +96,9 @@ def _from_environment(prefix: str, *, strip: bool) -> "dict[str, SecretValue]":
             name = secret_name(variable.removeprefix(prefix) if strip else variable)
             found[name] = SecretValue(os.fsencode(value))
         except SecretsError as error:
-            raise UsageError(f"variable {variable!r}: {error.message}", hint=error.hint) from None
+            raise UsageError(f"a variable that begins with PREFIX: {error.message}", hint=error.hint) from None
     if not found:
-        raise UsageError(f"no variable that begins with '{prefix}' holds anything", hint=f"env | grep '^{prefix}'")
+        raise UsageError("no variable that begins with PREFIX holds anything", hint="env | grep '^PREFIX'")
     return found
 
 

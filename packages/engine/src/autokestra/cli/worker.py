@@ -109,7 +109,7 @@ def _tags(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name):
-            raise UsageError(f"invalid tag {name!r}", hint="a tag is 1 to 128 of letters, digits, '_' and '-'")
+            raise UsageError("invalid tag", hint="a tag is 1 to 128 of letters, digits, '_' and '-'")
     return names
 
 

@@ -22,9 +22,11 @@ KINDS: Final[Mapping[str, str]] = {
 def typed_arguments(specs: Mapping[str, InputSpec], given: Mapping[str, str]) -> dict[str, Any]:
     """Return a value for each declared input: what is given, as the declared kind, or its default.
 
-    Raises UsageError that names every input which is unknown, missing, or not of its kind.
+    Raises UsageError that names every input which is missing or not of its kind. What was typed is not repeated: a
+    value may have been put where a name belongs.
     """
-    problems: list[tuple[str, str | None]] = [_unknown(name, specs) for name in given if name not in specs]
+    unknown = [name for name in given if name not in specs]
+    problems: list[tuple[str, str | None]] = [("unknown input", _unknown(name, specs)[1]) for name in unknown]
     values: dict[str, Any] = {}
     for name, spec in specs.items():
         if name not in given:
@@ -38,7 +40,7 @@ def typed_arguments(specs: Mapping[str, InputSpec], given: Mapping[str, str]) ->
         except UnicodeEncodeError:
             problems.append((f"input '{name}' is not UTF-8 text", None))
         except (ValueError, RecursionError):
-            problems.append((f"input '{name}': expected {KINDS[spec.type]}, got {_shown(given[name])}", None))
+            problems.append((f"input '{name}': expected {KINDS[spec.type]}", None))
     if problems:
         hint = next((hint for _, hint in problems if hint), None)
         raise UsageError("; ".join(message for message, _ in problems), hint=hint)
@@ -80,10 +82,6 @@ def fits(kind: str, value: object) -> bool:
 def _unknown(name: str, specs: Mapping[str, InputSpec]) -> tuple[str, str]:
     known = f"the workflow has: {', '.join(specs)}" if specs else "the workflow has no inputs"
     return f"unknown input '{name}'", nearest(name, specs) or known
-
-
-def _shown(text: str) -> str:
-    return repr(text) if len(text) <= 40 else repr(text[:40]) + "…"
 
 
 def _integer(text: str) -> int:

@@ -16,8 +16,9 @@ UNUSED: Final = "unused"
 SECRET_IN_URL: Final = "secret-in-url"  # noqa: S105  # names of rules
 SECRET_IN_SCRIPT: Final = "secret-in-script"  # noqa: S105
 PLAIN_CREDENTIAL: Final = "plain-credential"
+DOLLAR_BRACES: Final = "dollar-braces"
 UNKNOWN_RULE: Final = "unknown-rule"
-RULES: Final = (UNUSED, SECRET_IN_URL, SECRET_IN_SCRIPT, PLAIN_CREDENTIAL)
+RULES: Final = (UNUSED, SECRET_IN_URL, SECRET_IN_SCRIPT, PLAIN_CREDENTIAL, DOLLAR_BRACES)
 
 # Texts, compiled where one is needed: most workflows need none of them, and each start-up would pay.
 _ALLOW: Final = r"#[ \t]*autokestra:[ \t]*allow[ \t]+(?P<rules>[\w-]+(?:[ \t]*,[ \t]*[\w-]+)*)"
@@ -95,6 +96,25 @@ def in_addresses(data: Mapping[str, Any], uses: Iterable[Use]) -> Iterator[Lint]
                 offset=first.offset,
                 text=use.text,
             )
+
+
+def after_dollars(uses: Iterable[Use]) -> Iterator[Lint]:
+    """Yield the secrets and variables that are written as in GitHub Actions: `${{ secrets.A }}` is `$` and the value.
+
+    Of the names that may follow, these two make no amount of money, as `${{ inputs.price }}` does. What is written for
+    GitHub, by a script, has its braces doubled or names nothing here.
+    """
+    for use in uses:
+        for each in use.references:
+            if each.root in ("secrets", "env") and use.text[: each.offset].endswith("$"):
+                yield Lint(
+                    rule=DOLLAR_BRACES,
+                    message="the '$' before '{{' becomes part of the value",
+                    hint=f"that is how GitHub Actions writes it; here: {{{{ {each.root}.{each.name} }}}}",
+                    path=use.path,
+                    offset=each.offset,
+                    text=use.text,
+                )
 
 
 def in_clear(document: Document) -> Iterator[Lint]:

@@ -8,6 +8,7 @@ from autokestra.workflow.document import SIZE_LIMIT, Fault, decode, read
 from autokestra.workflow.model import Workflow
 from autokestra.workflow.problems import Problem, WorkflowInvalidError, WorkflowPermissionError, nearest_name
 from autokestra.workflow.validate import Catalog, validate
+from autokestra_secrets import shown_path
 
 __all__ = ["LoadedWorkflow", "WorkflowInvalidError", "WorkflowPermissionError", "load_workflow"]
 
@@ -65,7 +66,9 @@ def _bytes(path: Path) -> bytes:
         message, hint, kind = "permission denied", f"allow it with: chmod u+r {path}", WorkflowPermissionError
     except (OSError, ValueError) as error:
         message = (error.strerror if isinstance(error, OSError) else None) or "cannot be read"
-    raise kind([Problem(file=str(path), line=1, column=1, trail="", message=message.lower(), hint=hint)])
+    # A value put in the place of a file, as in `workflow validate x.yaml NAME=VALUE`, is not repeated.
+    shown = shown_path(str(path)) if "=" in str(path) or ":/" in str(path) else str(path)
+    raise kind([Problem(file=shown, line=1, column=1, trail="", message=message.lower(), hint=hint)])
 
 
 def _nearest_file(path: Path) -> str | None:

@@ -187,6 +187,7 @@ class _Validation:
                 secret_name(name)
             except InvalidSecretNameError as error:
                 self._report(path, error.message, hint=error.hint)
+                continue
             if name.upper().startswith(RESERVED_PREFIX):
                 self._reserved(path, name, "no secret of a workflow")
         for number, name in enumerate(_list(self._data, "passEnv")):
@@ -341,6 +342,7 @@ class _Validation:
 
     def _lints(self) -> None:
         found = [*lints.in_clear(self._document), *lints.in_addresses(self._data, self._uses)]
+        found += lints.after_dollars(self._uses)
         if not self._errors:  # what is wrong may be the use of what seems to have none
             found += lints.unused(self._data, self._uses)
         for lint in [*found, *self._allowances.unknown()][:PROBLEM_LIMIT]:

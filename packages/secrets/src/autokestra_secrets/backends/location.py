@@ -28,14 +28,14 @@ def backend_at(location: str | os.PathLike[str] | None, *, home: str) -> Backend
         return SQLiteBackend(os.path.join(home, STORE_FILE), home=home)
     path = os.fspath(location)
     if "://" in path:
-        scheme, _, rest = path.partition("://")
+        scheme, _, rest = path.partition("://")  # repeated by no message: `token://…` may be a value
         if is_postgres_url(path):
             from autokestra_secrets.backends.postgres import PostgresBackend  # noqa: PLC0415  # 120 ms, an extra
 
             return PostgresBackend(path)
         if scheme != "sqlite":
             raise StoreUnavailableError(
-                f"no backend for a secret store at {scheme}://",
+                "no backend for this kind of address of a secret store",
                 hint="give the path of a file, sqlite:///PATH or postgresql://USER@HOST/DATABASE",
             )
         path = rest.removeprefix("/")  # the usual convention: sqlite:///relative and sqlite:////absolute
@@ -44,4 +44,5 @@ def backend_at(location: str | os.PathLike[str] | None, *, home: str) -> Backend
             f"the location of the secret store is {'empty' if not path.strip() else 'no path'}",
             hint=f"give a path with --store, or unset {STORE_VARIABLE}",
         )
-    return SQLiteBackend(os.path.abspath(os.path.expanduser(path)))
+    expanded = os.path.expanduser(path)
+    return SQLiteBackend(os.path.abspath(expanded), given=expanded)

@@ -95,8 +95,10 @@ class SQLiteBackend:
 
     may_mint: Final = True
 
-    def __init__(self, path: str, *, home: str | None = None, timeout: float = BUSY_TIMEOUT) -> None:
-        self._file = SQLiteFile(path, home=home, timeout=timeout)
+    def __init__(
+        self, path: str, *, home: str | None = None, given: str | None = None, timeout: float = BUSY_TIMEOUT
+    ) -> None:
+        self._file = SQLiteFile(path, home=home, given=given or path, timeout=timeout)
 
     @property
     def location(self) -> str:

@@ -17,7 +17,7 @@ def copy_to(file: SQLiteFile, path: str) -> None:
     connection = file.connect()
     if connection is None:
         raise StoreUnavailableError(
-            f"there is no secret store at {file.path} yet",
+            "there is no secret store yet",
             hint="create it by storing a secret: workflow secrets set NAME",
         )
     with closing(sqlite3.connect(path, isolation_level=None)) as copy:

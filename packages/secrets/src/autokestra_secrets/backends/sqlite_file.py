@@ -22,7 +22,7 @@ from autokestra_secrets.errors import (
     StoreUnavailableError,
     UnknownFormatError,
 )
-from autokestra_secrets.home import FILE_MODE, make_home, shell_word
+from autokestra_secrets.home import FILE_MODE, make_home, shell_word, shown_path
 
 BUSY_TIMEOUT: Final = 10.0  # seconds to wait for another writer
 
@@ -38,8 +38,9 @@ class SQLiteFile:
     `home` and `timeout` are those of SQLiteBackend.
     """
 
-    def __init__(self, path: str, *, home: str | None, timeout: float) -> None:
+    def __init__(self, path: str, *, home: str | None, given: str, timeout: float) -> None:
         self.path = path
+        self._given = given  # what somebody typed for `path`: only that tells a path from a misplaced value
         self._home = home
         self.timeout = timeout
         self._connection: sqlite3.Connection | None = None
@@ -177,14 +178,15 @@ class SQLiteFile:
             if self._home is not None:
                 return False
             raise StoreUnavailableError(
-                f"there is no secret store at {self.path}",
-                hint=f"create it by storing a secret: workflow secrets set NAME --store {shell_word(self.path)}",
+                f"there is no secret store at {self._shown()}",
+                hint=f"create it by storing a secret: workflow secrets set NAME --store {self._word()}",
             ) from None
         except PermissionError:
             raise refused(self.path, "read") from None
         except OSError as error:
             raise StoreUnavailableError(
-                f"cannot open the secret store {self.path}: {error.strerror}", hint="give another file with --store"
+                f"cannot open the secret store {self._shown()}: {error.strerror}",
+                hint="give another file with --store",
             ) from None
         if stat.S_ISDIR(mode):
             raise StoreUnavailableError(
@@ -242,14 +244,15 @@ class SQLiteFile:
             return
         except FileNotFoundError:
             raise StoreUnavailableError(
-                f"cannot create the secret store {self.path}: its directory does not exist",
-                hint=f"mkdir -p {shell_word(os.path.dirname(self.path))}",
+                f"cannot create the secret store {self._shown()}: its directory does not exist",
+                hint=f"mkdir -p {self._directory_word()}",
             ) from None
         except PermissionError:
             raise refused(self.path, "create") from None
         except OSError as error:
             raise StoreUnavailableError(
-                f"cannot create the secret store {self.path}: {error.strerror}", hint="give another file with --store"
+                f"cannot create the secret store {self._shown()}: {error.strerror}",
+                hint="give another file with --store",
             ) from None
 
     def _migrate(self) -> None:
@@ -268,3 +271,17 @@ class SQLiteFile:
 
     def _explain(self, error: sqlite3.Error) -> SecretsError:
         return explain(error, path=self.path, timeout=self.timeout)
+
+    def _shown(self) -> str:
+        """Return the path if what was typed may be repeated, and else the part of that which may."""
+        shown = shown_path(self._given)
+        return self.path if shown == self._given else shown
+
+    def _word(self) -> str:
+        """Return the path as a word to paste, or FILE where it is not shown."""
+        return shell_word(self.path) if self._shown() == self.path else "FILE"
+
+    def _directory_word(self) -> str:
+        """Return the path of the directory as a word to paste, or DIRECTORY where it is not shown."""
+        given = os.path.dirname(self._given)
+        return shell_word(os.path.dirname(self.path)) if shown_path(given) == given else "DIRECTORY"

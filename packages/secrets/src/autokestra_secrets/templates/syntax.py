@@ -51,7 +51,7 @@ def parse(source: str) -> Expression:
     if not source.strip():
         raise TemplateError("expression is empty", hint=KEEP_BRACES)
     if (match := _SECRET_WITH_BLANKS.fullmatch(source)) and _WORDS.isdisjoint(match[1].split()):
-        refuse_secret_name(match[1])
+        refuse_secret_name()
     from autokestra_secrets.templates.translation import translate  # noqa: PLC0415  # see above
 
     return translate(source)
@@ -60,9 +60,8 @@ def parse(source: str) -> Expression:
 def checked_path(root: str, keys: tuple[str | int, ...]) -> Path:
     """Return the path if its root exists and each name may be used. Raises TemplateError."""
     if root not in ROOTS:
-        raise TemplateError(
-            f"unknown name '{shorten(root)}'", hint=_nearest_root(root, ROOTS) or f"a name is one of: {known(ROOTS)}"
-        )
+        hint = _output_hint(keys) if root == "outputs" else _nearest_root(root, ROOTS)
+        raise TemplateError(f"unknown name '{shorten(root)}'", hint=hint or f"a name is one of: {known(ROOTS)}")
     for key in keys[1:]:  # the first is a name that the workflow chose, looked up in a mapping and nowhere else
         if isinstance(key, str) and key.startswith("_"):
             raise TemplateError(f"'{shorten(key)}': names that begin with '_' are not allowed")
@@ -76,9 +75,8 @@ def check_secret(keys: tuple[str | int, ...]) -> None:
     if not keys:
         raise TemplateError("'secrets' needs a name", hint="write secrets.NAME, one secret at a time")
     if len(keys) > 1:
-        dotted = ".".join(map(str, keys))
         raise TemplateError(
-            f"invalid secret name '{shorten(dotted)}'",
+            "invalid secret name: it has a dot in it",
             hint="a name has no dots; a field of a JSON value is read by: (secrets.NAME | fromjson).field",
         )
     try:
@@ -90,11 +88,27 @@ def check_secret(keys: tuple[str | int, ...]) -> None:
     raise TemplateError(message, hint=hint)
 
 
-def refuse_secret_name(text: str) -> NoReturn:
+def refuse_secret_name() -> NoReturn:
     """Raise TemplateError for a secret name with blanks in it."""
     raise TemplateError(
-        f"invalid secret name '{shorten(text)}'", hint="a name has 1 to 128 of: letters A-Z a-z, digits, '_' and '-'"
+        "invalid secret name: it has a space in it",
+        hint="a name has 1 to 128 of: letters A-Z a-z, digits, '_' and '-'",
     )
+
+
+def secret_hint(name: str) -> str:
+    """Return how a secret is written, for one who wrote `secret('NAME')`."""
+    try:
+        secret_name(name)
+    except InvalidSecretNameError:
+        name = "NAME"
+    return f"write secrets.{name}"
+
+
+def _output_hint(keys: tuple[str | int, ...]) -> str:
+    """Return how an output is written, for one who wrote `outputs.ID.KEY`, as Kestra has it."""
+    task, *rest = keys or ("ID",)
+    return f"write {shorten('.'.join(map(str, ('tasks', task, 'output', *rest))))}"
 
 
 def refuse_root(root: str, roots: Collection[str]) -> NoReturn:

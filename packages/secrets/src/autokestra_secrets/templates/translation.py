@@ -28,7 +28,7 @@ from autokestra_secrets.templates.nodes import (
 )
 from autokestra_secrets.templates.operators import Arithmetic, Compare, Either, Join, Not, Sign
 from autokestra_secrets.templates.paths import Node, Path, shorten
-from autokestra_secrets.templates.syntax import NAME, Expression, checked_path
+from autokestra_secrets.templates.syntax import NAME, Expression, checked_path, secret_hint
 from autokestra_secrets.templates.text import KEEP_BRACES
 from autokestra_secrets.templates.values import TOO_DEEP, size
 
@@ -136,7 +136,7 @@ class _Translator:
             case nodes.Neg() | nodes.Pos():
                 return Sign(self.node(tree.node, depth), negative=isinstance(tree, nodes.Neg))
             case _:
-                raise _refusal(tree)
+                raise _refusal(self, tree)
 
     def all(self, trees: Sequence[nodes.Node], depth: int) -> tuple[Node, ...]:
         """Return our nodes for several of Jinja2's."""
@@ -152,8 +152,13 @@ def _unescaped(match: re.Match[str]) -> str:
     return chr(int(code, 16)) if code else _ESCAPED.get(match[4], match[0])
 
 
-def _refusal(tree: nodes.Node) -> TemplateError:
+def _refusal(self: _Translator, tree: nodes.Node) -> TemplateError:
     if isinstance(tree, nodes.Call):
+        if isinstance(tree.node, nodes.Name) and tree.node.name == "secret":  # as Kestra writes it
+            first = tree.args[0] if tree.args else None
+            named = first.value if isinstance(first, nodes.Const) else None
+            name = self.text(named) if isinstance(named, str) else ""
+            return TemplateError("calls are not allowed", hint=secret_hint(name))
         return TemplateError("calls are not allowed", hint="use a filter: value | name")
     if isinstance(tree, nodes.Pow):
         return TemplateError("'**' is not allowed")

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import click
@@ -11,6 +11,7 @@ from autokestra.cli import console
 from autokestra.cli.codes import EXIT_CANNOT, EXIT_NOT_FOUND, EXIT_OWN
 from autokestra.cli.completion.suggestions import file_paths
 from autokestra.cli.stores import opened_store, store_option
+from autokestra.errors import UsageError
 
 _T = TypeVar("_T")
 
@@ -62,13 +63,17 @@ def exec_(command: Sequence[str], only: Sequence[str], prefix: str, strict: bool
     from autokestra.cli.exec.relay import StartError, run  # noqa: PLC0415
     from autokestra.cli.exec.variables import choose, environment, variable_for  # noqa: PLC0415
     from autokestra.settings import load_settings  # noqa: PLC0415
-    from autokestra_secrets import SecretResolver  # noqa: PLC0415
+    from autokestra_secrets import MissingSecretsError, SecretResolver  # noqa: PLC0415
 
     placeholder = load_settings().mask
     with opened_store() as store:
         choice = choose(store.names(), only=only, prefix=prefix)
         with SecretResolver(store).scope(choice.variables.values()) as scope:
-            scope.check()
+            try:
+                scope.check()
+            except MissingSecretsError as error:
+                _refuse_values(error.names, choice.variables, prefix)
+                raise
             values = {name: scope[name] for name in choice.variables.values()}
     environ, left_out = environment(os.environb, choice, values)
     passed = {name: values[name] for name in choice.variables.values() if name not in left_out}
@@ -87,13 +92,26 @@ def exec_(command: Sequence[str], only: Sequence[str], prefix: str, strict: bool
         return _report_start(command[0], failure.number)
 
 
+def _refuse_values(missing: Sequence[str], variables: Mapping[str, str], prefix: str) -> None:
+    """Raise UsageError when one of `missing` was typed as `VARIABLE=…`: what stands there is as likely a value."""
+    for variable, name in variables.items():
+        if name in missing and variable != prefix + name:
+            raise UsageError(
+                f"--only: the secret for variable '{variable}' is missing",
+                hint="write VARIABLE=NAME, with the name of a secret and never its value",
+            )
+
+
 def _report_start(program: str, number: int) -> int:
+    from autokestra.cli.main import shown_name  # noqa: PLC0415  # it imports this module when the command runs
+
     if number == errno.ENOENT:
-        console.error(f"'{program}' not found", hint="the program and its arguments come after '--'")
+        # Not which: `exec NAME=VALUE program`, as with env, is a slip that people make.
+        console.error("no such program", hint="the program and its arguments come after '--'")
         return EXIT_NOT_FOUND
     hint = {
         errno.E2BIG: "choose fewer secrets with --only",
         errno.ENOEXEC: "does it begin with a line like #!/bin/sh ?",
     }.get(number)
-    console.error(f"cannot run '{program}': {os.strerror(number).lower()}", hint=hint)
+    console.error(f"cannot run '{shown_name(program)}': {os.strerror(number).lower()}", hint=hint)
     return EXIT_CANNOT

@@ -38,7 +38,8 @@ def choose(names: Collection[str], *, only: Iterable[str] = (), prefix: str = ""
     left_out: dict[str, str] = {}
     named: set[str] = set()
     for item in [part for text in only for part in text.split(",")] or ["*"]:
-        variable, equals, name = item.strip().rpartition("=")
+        before, equals, after = item.strip().partition("=")  # neither a variable nor a name has a '='
+        variable, name = (before, after) if equals else ("", before)
         if _GLOB.search(name) and not equals:
             _choose_matching(name, names, prefix, variables, left_out)
             continue
@@ -47,7 +48,7 @@ def choose(names: Collection[str], *, only: Iterable[str] = (), prefix: str = ""
         reason = unusable(variable)
         if reason is not None:
             hint = f"--only {variable_for(name)}={name}"
-            raise UsageError(f"secret '{name}' cannot be passed as '{variable}': {reason}", hint=hint)
+            raise UsageError(f"secret '{name}' cannot be passed under this name: {reason}", hint=hint)
         _put(variables, variable, name)
         named.add(name)
     return Choice(variables, left_out, frozenset(named))
@@ -58,7 +59,7 @@ def _choose_matching(
 ) -> None:
     matching = sorted(name for name in names if fnmatchcase(name, pattern))
     if not matching and pattern != "*":
-        raise UsageError(f"no secret matches '{pattern}'", hint="see which there are: workflow secrets list")
+        raise UsageError("no secret matches the pattern", hint="see which there are: workflow secrets list")
     for name in matching:
         reason = unusable(prefix + name)
         if reason is None:
