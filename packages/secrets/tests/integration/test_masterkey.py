@@ -327,6 +327,7 @@ def test_a_full_disk_leaves_no_key_and_no_piece_of_one(home, environ, room):
         ("new.env", "new.env"),
         ("eyJhbGciOi.eyJzdWIiOi.SflKxwRJSMeKKF2QT4", "…"),
         ("TOKEN=value.txt", "…"),
+        ("eyJ.tok4f9c.eyJ", "…"),
         ("", "…"),
         ("/new-at-the-top", "/…"),
         ("new/new", "…"),
