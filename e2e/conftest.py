@@ -15,21 +15,11 @@ import pexpect
 import pytest
 
 from e2e.runs import running
-from servers.nobody import AS_NOBODY, NOBODY
+from servers.nobody import AS_NOBODY, NOBODY, WITHOUT_POWERS
 
 COMMAND = Path(sys.executable).with_name("workflow")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SECONDS = 60  # a command that takes longer hangs
-
-# Root may read and write every file. Without these capabilities it is stopped by modes like anybody else, so that
-# what a user sees can be tested where the tests run as root: 24 is PR_CAPBSET_DROP of prctl(2), and 0 to 2 are
-# CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH of capabilities(7).
-WITHOUT_POWERS = """
-import ctypes, os, sys
-for capability in (0, 1, 2):
-    assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 
 # Shells start background jobs with SIGINT ignored, and what is ignored is inherited: the programs under test would
 # not hear their Ctrl-C. A handler of ours becomes the default again in every child.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from release.build import PACKAGES, ROOT, SUMS, epoch
+from release.build import PACKAGES, ROOT, SOME_EPOCH, STAMP, SUMS, epoch
 
 WHEELS = ("autokestra-0.1.0-py3-none-any.whl", "autokestra_secrets-0.1.0-py3-none-any.whl")
 SDISTS = ("autokestra-0.1.0.tar.gz", "autokestra_secrets-0.1.0.tar.gz")
@@ -113,6 +113,9 @@ def test_what_git_does_not_know_is_not_packed_and_times_are_those_of_the_commit(
     if shutil.which("git") is None:
         pytest.skip("there is no git here")
     root = copied(tmp_path / "tree", umask=0o022, mtime=1_500_000_000)
+    (root / "release").mkdir()
+    for name in (".gitattributes", STAMP):
+        shutil.copy(ROOT / name, root / name)
     (root / ".gitignore").write_text("__pycache__/\n*.log\n", encoding="utf-8")
     moment = "2026-03-04T05:06:07Z"
     who = {f"GIT_{role}_{kind}": "x@example.com" for role in ("AUTHOR", "COMMITTER") for kind in ("NAME", "EMAIL")}
@@ -124,11 +127,24 @@ def test_what_git_does_not_know_is_not_packed_and_times_are_those_of_the_commit(
         (source / name).write_text("akey1-not-to-be-published\n", encoding="utf-8")
     files = built(root, tmp_path / "out")
     assert sorted([*WHEELS, *SDISTS, SUMS]) == sorted(files)
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    packed = subprocess.check_output(["git", "-C", str(root), "archive", "--format=tar", "HEAD"])
+    subprocess.run(["tar", "-x", "-C", str(unpacked)], input=packed, check=True)
+    assert files == built(unpacked, tmp_path / "from archive")
     with zipfile.ZipFile(tmp_path / "out" / WHEELS[0]) as archive:
         assert [] == [name for name in archive.namelist() if re.search(r"secret\.key|\.log|\.env|\.orig", name)]
         assert {(2026, 3, 4, 5, 6, 6)} == {entry.date_time for entry in archive.infolist()}  # zip knows even seconds
     with tarfile.open(tmp_path / "out" / SDISTS[0]) as packed:
         assert [] == [name for name in packed.getnames() if re.search(r"secret\.key|\.log|\.env|\.orig", name)]
+
+
+def test_a_build_whose_sums_nobody_else_gets_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert SOME_EPOCH == epoch(tmp_path)
+    assert "the sums are not those of a release" in capsys.readouterr().err
 
 
 def test_a_given_time_wins(monkeypatch: pytest.MonkeyPatch) -> None:

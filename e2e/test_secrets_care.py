@@ -132,6 +132,8 @@ def test_a_store_that_is_whole_verifies(stored) -> None:
     done = stored("secrets", "verify")
     assert (0, "") == (done.returncode, done.stdout)
     assert "is whole: 1 secret, " in done.stderr
+    quiet = stored("secrets", "verify", "--quiet")
+    assert (0, "", "") == (quiet.returncode, quiet.stdout, quiet.stderr)
     report = json.loads(stored.ok("secrets", "verify", "--json"))
     assert (True, 1, []) == (report["ok"], report["secrets"], report["problems"])
 
@@ -140,7 +142,7 @@ def test_a_row_that_somebody_dropped_is_named(stored, home: Path) -> None:
     with sqlite3.connect(home / "secrets.db") as database:
         database.execute("DELETE FROM secrets WHERE name = 'A'")
     database.close()
-    done = stored("secrets", "verify")
+    done = stored("secrets", "verify", "--quiet")
     assert 12 == done.returncode
     assert done.stdout.startswith("dropped: ")
     assert "secret 'A', version 1" in done.stdout

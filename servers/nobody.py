@@ -23,3 +23,13 @@ os.setgid(who)
 os.setuid(who)
 os.execv(sys.argv[2], sys.argv[2:])
 """
+
+# Root may read and write every file. Without these capabilities it is stopped by modes like anybody else, so that
+# what a user sees can be tested where the tests run as root: 24 is PR_CAPBSET_DROP of prctl(2), and 0 to 2 are
+# CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH of capabilities(7).
+WITHOUT_POWERS: Final = """
+import ctypes, os, sys
+for capability in (0, 1, 2):
+    assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""

@@ -66,6 +66,11 @@ def outcome(failure: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple
             "error: no such file or directory\nhint: look at what is there: ls -la .\n",
         ),
         (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "app.env"),
+            2,
+            "error: no such file or directory: 'app.env'\nhint: look at what is there: ls -la .\n",
+        ),
+        (
             IsADirectoryError(errno.EISDIR, "Is a directory", b"/etc"),
             2,
             "error: is a directory: '/etc'\nhint: name a file in it\n",
@@ -102,11 +107,11 @@ def test_a_working_directory_that_is_gone_is_named(
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    for names in ((), ("a",)):
+    for names, shown in (((), ""), (("a.txt",), ": 'a.txt'")):
         code, said = outcome(FileNotFoundError(errno.ENOENT, "No such file", *names), capsys)
         assert 2 == code
         first, second = said.splitlines()
-        assert "error: no such file, and the working directory is gone" == first
+        assert f"error: no such file, and the working directory is gone{shown}" == first
         assert "hint: go to one that is there, with: cd" == second
 
 

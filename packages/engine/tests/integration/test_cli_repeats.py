@@ -131,6 +131,12 @@ def test_a_run_repeats_no_input_that_the_workflow_has_not(home: Path, capfd: pyt
     assert refused(["validate", f"postgres://ada:{CANARY}@x/y"], capfd)
     file.write_text(f"id: x\nsecrets: ['API_TOKEN={CANARY}', 'AUTOKESTRA_X={CANARY}']\ntasks: []\n")
     assert refused(["validate", "x.yaml"], capfd)
+    task = "{id: a, type: core/shell.run, env: {U: '{{ secrets.API_TOKEN }}'}, inputs: {script: 'true'}}"
+    file.write_text(f"id: x\nsecrets: ['API_TOKEN={CANARY[:4]}']\ntasks: [{task}]\n")
+    assert 3 == cli.main(["validate", "x.yaml"])
+    said = capfd.readouterr().err
+    assert "'API_TOKEN' is not declared" in said
+    assert "API_TOKEN=" not in said, "not as what may have been meant either"
 
 
 def test_a_key_in_the_variable_for_its_file_is_not_repeated(

@@ -6,6 +6,7 @@ Nothing here reads or writes what is kept there.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,6 +16,10 @@ HOME_VARIABLE: Final = "AUTOKESTRA_HOME"
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 NAME_MAX: Final = 255  # bytes in the name of a file, as limits.h of Linux and macOS have it
+# `app.env`, `page.html`: what ends like this is meant as a file. Any extension will not do, tokens have dots too.
+_FILE_NAME: Final = re.compile(
+    r"[A-Za-z0-9_. -]{0,64}\.(?:env|json|ya?ml|sh|toml|txt|csv|sql|py|html|db|sqlite|backup|key|pem|crt|log)"
+)
 
 
 def home_directory(environ: Mapping[str, str]) -> str:
@@ -65,14 +70,16 @@ def make_home(path: str) -> None:
 def shown_path(path: str) -> str:
     """Return as much of `path` as a message may repeat: all of what is on the disk, and a new name in a directory.
 
-    People put values where paths belong, and a value is no file in a directory that there is. Of a path that has no
-    directory (`a`, `a/b` without an `a`) or that looks like `NAME=VALUE`, only the part on the disk is returned,
-    with `/…` after it.
+    People put values where paths belong, and a value is no file in a directory that there is, nor does it
+    end like one. Of another path without a directory (`a`, `a/b` without an `a`) and of what looks like `NAME=VALUE`
+    only the part on the disk is returned, with `/…` after it.
     """
     try:
         if os.path.lexists(path):
             return path
         directory, name = os.path.split(path)
+        if not directory and _FILE_NAME.fullmatch(path):
+            return path
         if directory.strip("/") and "=" not in name and os.path.isdir(directory) and len(os.fsencode(name)) <= NAME_MAX:
             return path
         while directory and not os.path.isdir(directory):

@@ -19,8 +19,9 @@ force_option = click.option("-f", "--force", is_flag=True, help="Overwrite what 
 @click.command("verify")
 @click.argument("file", required=False, shell_complete=file_paths)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not say that all is well.")
 @store_option
-def verify(file: str | None, as_json: bool) -> int:  # noqa: FBT001  # click calls by name
+def verify(file: str | None, as_json: bool, quiet: bool) -> int:  # noqa: FBT001  # click calls by name
     """Check that nothing was changed, dropped or put back behind our back.
 
     FILE is a backup to check instead of the store. Exit code 12 when something is wrong.
@@ -38,9 +39,9 @@ def verify(file: str | None, as_json: bool) -> int:  # noqa: FBT001  # click cal
         for problem in report.problems:
             about = f" (secret '{problem.name}'{f', version {problem.version}' if problem.version else ''})"
             console.out(f"{problem.kind}: {console.visible(problem.message)}{about if problem.name else ''}")
-        if report.ok:
+        if report.ok and not quiet:
             console.notice(f"{place} is whole: {_counted(report)}")
-        else:
+        elif not report.ok:
             console.error(f"{place} is not what was written", hint="put back a backup: workflow secrets restore FILE")
     return 0 if report.ok else EXIT_FOUND
 

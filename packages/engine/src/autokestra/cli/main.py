@@ -173,9 +173,9 @@ def expected(kind: "click.ParamType[Any]") -> str:
 def report_system(failure: OSError) -> int:
     """Say what the operating system refused, and of which file."""
     reason = (failure.strerror or type(failure).__name__).lower()
-    given = [os.fsdecode(name) for name in (failure.filename, failure.filename2) if isinstance(name, str | bytes)]
-    names = [name for name in map(shown_name, given) if name != "…"]  # which says that nothing of it is on the disk
-    hint = _where_to_look(failure, given[0]) if given else None
+    files = [os.fsdecode(name) for name in (failure.filename, failure.filename2) if isinstance(name, str | bytes)]
+    names = [name for name in map(shown_name, files) if name != "…"]  # nothing of it is on the disk
+    hint = _where_to_look(failure, files[0]) if files else None
     if isinstance(failure, FileNotFoundError) and _is_nowhere():
         reason, hint = f"{reason}, and the working directory is gone", "go to one that is there, with: cd"
     console.error(f"{reason}: {' and '.join(map(repr, names))}" if names else reason, hint=hint)
@@ -184,14 +184,6 @@ def report_system(failure: OSError) -> int:
     if isinstance(failure, FileNotFoundError | IsADirectoryError | NotADirectoryError | FileExistsError):
         return EXIT_USAGE
     return EXIT_UNAVAILABLE
-
-
-def shown_name(name: str | bytes) -> str:
-    """Return as much of a file's name as may be said."""
-    from autokestra_secrets import shown_path  # noqa: PLC0415  # only when something went wrong
-
-    text = os.fsdecode(name)
-    return text if text == console.STDOUT else shown_path(text)
 
 
 def _is_nowhere() -> bool:
@@ -209,15 +201,23 @@ def _where_to_look(failure: OSError, name: str) -> str | None:
     if isinstance(failure, IsADirectoryError):
         return "name a file in it"
     if isinstance(failure, PermissionError):
-        return f"look at: ls -ld {quote(name)}" if shown_name(name) == name else None
+        return f"look at: ls -ld {quote(name)}"
     if not isinstance(failure, FileNotFoundError | NotADirectoryError):
         return None
-    folder = name  # of which only what is on the disk is repeated
+    folder = name
     while not os.path.isdir(folder):  # noqa: PTH112  # pathlib costs 10 ms and this is text
         folder = os.path.dirname(folder) or os.curdir  # noqa: PTH120
         if folder == os.curdir:
             break
     return f"look at what is there: ls -la {quote(folder)}"
+
+
+def shown_name(name: str | bytes) -> str:
+    """Return as much of a file's name as may be said."""
+    from autokestra_secrets import shown_path  # noqa: PLC0415  # only when something went wrong
+
+    text = os.fsdecode(name)
+    return text if text == console.STDOUT else shown_path(text)
 
 
 def report_bug(failure: BaseException) -> int:

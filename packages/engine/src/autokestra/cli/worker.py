@@ -41,9 +41,14 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.1  # how soon a signal ends such a pause
 _ANEW: Final = (AGAIN, SCHEDULER_LEFT, NO_SCHEDULER, NO_DATABASE)
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+# The one that the worker process hears. A terminal and systemd send theirs to both processes, and the supervisor hands
+# it on: as the same signal it would be the second one, after which nothing is waited for.
+_STOP: Final = signal.SIGUSR1
 # What the command ends with when it was asked to stop: nothing is lost where nothing ran.
 _ENDS: Final = {AGAIN: EXIT_UNAVAILABLE} | dict.fromkeys(
-    (SCHEDULER_LEFT, NO_SCHEDULER, NO_DATABASE, *(-number for number in _STOPS)), 0
+    # An interpreter that has done its work hears every signal once more, just before it is gone.
+    (SCHEDULER_LEFT, NO_SCHEDULER, NO_DATABASE, -_STOP, *(-number for number in _STOPS)),
+    0,
 )
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2), linux/prctl.h
 
@@ -154,7 +159,13 @@ def _work(
         with cluster_worker(app, address, slots=slots, tags=tags) as serving:
             is_open = True
             code = serve(
-                address, serving.runner, supervisor.directory, offers=serving.offers, slots=slots, joined=joined
+                address,
+                serving.runner,
+                supervisor.directory,
+                stop=_STOP,
+                offers=serving.offers,
+                slots=slots,
+                joined=joined,
             )
     except (StateUnavailableError, StoreUnavailableError) as error:
         was_open = is_open or supervisor.starts > 1
@@ -183,7 +194,8 @@ class _Supervisor:
         self._address = address
         self._quiet = quiet
         self._child = 0
-        self._stopping = False
+        self._stopping = 0  # or the signal that asked for it
+        self._insisted = False
         self._has_worked = False
 
     def supervise(self) -> bool:
@@ -215,7 +227,7 @@ class _Supervisor:
             self._child = os.fork()
             if self._child == 0:
                 for number in _STOPS:
-                    signal.signal(number, signal.SIG_DFL)  # until there is something that has to be waited for
+                    signal.signal(number, _hear_nothing)  # not SIG_IGN, which tasks would inherit
                 _die_with(parent)
                 return True
         except OSError:
@@ -224,7 +236,7 @@ class _Supervisor:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         if self._stopping:  # since before the child was there
-            os.kill(self._child, signal.SIGTERM)
+            os.kill(self._child, _STOP)
         return False
 
     def _wait(self) -> int:
@@ -237,7 +249,8 @@ class _Supervisor:
         """Whether another process follows one that ended like this; say why, or note what the command ends with."""
         last, self.last = self.last, code
         if self._stopping:
-            self.code = _ENDS.get(code, 128 - code if code < 0 else code)
+            at_once = code == 128 + _STOP or (code == -_STOP and self._insisted)
+            self.code = 128 + self._stopping if at_once else _ENDS.get(code, 128 - code if code < 0 else code)
             return False
         is_late = code == EXIT_UNAVAILABLE and self._has_worked and lasted > LONGEST_PAUSE_SECONDS
         if not (code < 0 or code in _ANEW or is_late):
@@ -260,10 +273,15 @@ class _Supervisor:
         if not self._stopping and not self._quiet:
             waited = ": running tasks are waited for; once more to leave at once" if self._child else ""
             console.notice(f"stopping{waited}")
-        self._stopping = True
+        self._insisted = bool(self._stopping)
+        self._stopping = number
         if self._child:
             with suppress(ProcessLookupError):  # it has just ended, and nobody has noted it yet
-                os.kill(self._child, number)
+                os.kill(self._child, _STOP)
+
+
+def _hear_nothing(_: int, __: "FrameType | None") -> None:
+    """Leave a signal to the supervisor."""
 
 
 def _die_with(parent: int) -> None:

@@ -20,6 +20,7 @@ _MIGRATIONS: Final = Path(__file__).parent / "sql" / "sqlite"
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
     """Open and migrate the database at `path`; a new file gets mode 0600, a new directory 0700.
 
+    With `create=False` one that this user may only read is opened to be read: writing raises StatePermissionError.
     Raises StateUnavailableError, StatePermissionError, StateFormatError.
     """
     with explain(path):
@@ -29,10 +30,21 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
             raise StateUnavailableError(
                 f"no state database at {path}", hint="it is created by the first: workflow run FILE"
             )
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        only_read = not create and not _can_write(path)
+        connection = sqlite3.connect(
+            _read_only(path) if only_read else path,
+            uri=only_read,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         try:
             connection.row_factory = sqlite3.Row
             _refuse_others(connection, path)
+            if only_read:
+                if _version(connection) != len(_migrations()):
+                    raise _permission(path)  # an older format, which would have to be migrated first
+                return connection
             # Before the first page is written: afterwards it takes a VACUUM. `housekeeping` gives free pages back.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             _enter_wal_mode(connection)
@@ -86,7 +98,35 @@ def _is_full(directory: Path) -> bool:
     return status.f_bavail * status.f_frsize < NO_SPACE
 
 
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
+
+
+def _can_write(path: Path) -> bool:
+    # Where the folder takes no new files, those that SQLite keeps beside the database must be there already.
+    return os.access(path, os.W_OK) and (
+        os.access(path.parent, os.W_OK) or all(each.exists() for each in _beside(path))
+    )
+
+
+def _read_only(path: Path) -> str:
+    """Return the URI under which SQLite reads a file that it cannot write.
+
+    Readers of a WAL database write `-shm`. With no WAL waiting, the file is all there is, and nothing is made beside
+    it, which would be as little writable as the file and stay so when that is mended.
+    """
+    wal = _beside(path)[0]
+    mode = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
+    return f"{path.absolute().as_uri()}?{mode}"
+
+
 def _permission(path: Path) -> StatePermissionError:
+    for each in _beside(path):
+        if os.access(path, os.W_OK) and each.exists() and not os.access(each, os.W_OK):
+            return StatePermissionError(
+                f"the state database {path} cannot be written by this user, because of {each.name}",
+                hint=f"allow it with: chmod u+rw {each}",
+            )
     return StatePermissionError(
         f"the state database {path} cannot be written by this user", hint=f"look at: ls -l {path}"
     )

@@ -19,30 +19,43 @@ def serve(
     runner: Runner,
     directory: str,
     *,
+    stop: signal.Signals,
     offers: frozenset[str],
     slots: int,
     joined: Callable[[], None],
 ) -> int:
-    """Run what the scheduler sends, at most `slots` attempts at once; return 0 when a signal told it to stop.
+    """Run what the scheduler sends, at most `slots` attempts at once; return 0 when the signal `stop` told it to.
 
+    What runs then is waited for; a second one ends the process at once, with 128 and its number as exit code.
     Returns AGAIN when there is no scheduler, or no longer: what runs is finished first. `joined` is called when it
     takes part. What Dask leaves in `directory` is for the caller to remove. Raises PoolUnavailableError where the
     cluster has workers of another version, PoolRefusedError for certificates that cannot be used.
     """
     serve_with(runner)
-    return asyncio.run(_serve(address, directory, offers=offers, slots=slots, joined=joined))
+    return asyncio.run(_serve(address, directory, stop=stop, offers=offers, slots=slots, joined=joined))
 
 
 async def _serve(
-    address: PoolAddress, directory: str, *, offers: frozenset[str], slots: int, joined: Callable[[], None]
+    address: PoolAddress,
+    directory: str,
+    *,
+    stop: signal.Signals,
+    offers: frozenset[str],
+    slots: int,
+    joined: Callable[[], None],
 ) -> int:
     module, papers = distributed(), security(address)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    loop.add_signal_handler(signal.SIGINT, stopping.set)
+    loop.add_signal_handler(stop, stopping.set)
+    asked = asyncio.ensure_future(stopping.wait())
+    look = asyncio.ensure_future(_refuse_to_mix(module, address, papers))
+    await asyncio.wait((look, asked), return_when=asyncio.FIRST_COMPLETED)
+    if not look.done():  # it may look for a scheduler that is gone for as long as a connection may take
+        look.cancel()
+        return 0
     try:
-        await _refuse_to_mix(module, address, papers)
+        await look
         worker = module.Worker(
             address.contact,
             nthreads=slots,
@@ -59,13 +72,11 @@ async def _serve(
         return AGAIN
     joined()
     ended = asyncio.ensure_future(worker.finished())
-    asked = asyncio.ensure_future(stopping.wait())
     await asyncio.wait((ended, asked), return_when=asyncio.FIRST_COMPLETED)
     if not stopping.is_set():
         asked.cancel()
         return AGAIN
-    for number in (signal.SIGTERM, signal.SIGINT):  # a second one does not wait for what runs
-        loop.add_signal_handler(number, os._exit, 128 + number)
+    loop.add_signal_handler(stop, os._exit, 128 + stop)
     await worker.close(reason="asked to stop")
     return 0
 

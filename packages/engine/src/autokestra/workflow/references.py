@@ -96,9 +96,10 @@ def variable_for(secret: str) -> str:
 
 def _check(reference: Reference, task: str | None, names: Names) -> Finding | None:
     name = reference.name
+    known: Sequence[str]
     match reference.root:
         case "secrets":
-            known = names.secrets
+            known = tuple(each for each in names.secrets if re.fullmatch(r"[\w-]+", each))  # `NAME=VALUE` is not shown
             message = f"secret '{name}' is not declared in workflow '{names.workflow}'"
             remedy = f"add it to the workflow: secrets: [{name}]"
         case "inputs":
