@@ -224,7 +224,11 @@ def test_a_killed_worker_leaves_no_directory(site) -> None:
     assert [] == site.left
 
 
-@pytest.mark.parametrize("url", [f"dask://user:{PASSWORD}@127.0.0.1:1", f"dask://:{PASSWORD}@cluster.example:1"])
+@pytest.mark.parametrize(
+    "url",
+    [f"dask://user:{PASSWORD}@127.0.0.1:1", f"dask://:{PASSWORD}@cluster.example:1"],
+    ids=["with a user", "without one"],
+)
 def test_a_password_in_the_address_of_a_pool_is_not_repeated(workflow, user: Path, url: str) -> None:
     (user / "flow.yaml").write_text("id: f\ntasks: [{id: a, type: core/console.log, inputs: {message: hello}}]\n")
     for command in (["worker"], ["run", "flow.yaml"]):
