@@ -18,7 +18,7 @@ FILE_MODE: Final = 0o600
 NAME_MAX: Final = 255  # bytes in the name of a file, as limits.h of Linux and macOS have it
 # `app.env`, `page.html`: what ends like this is meant as a file. Any extension will not do, tokens have dots too.
 _FILE_NAME: Final = re.compile(
-    r"[A-Za-z0-9_. -]{0,64}\.(?:env|json|ya?ml|sh|toml|txt|csv|sql|py|html|db|sqlite|backup|key|pem|crt|log)"
+    r"[A-Za-z0-9_./ -]{0,200}\.(?:env|json|ya?ml|sh|toml|txt|csv|sql|py|html|db|sqlite|backup|key|pem|crt|log)"
 )
 
 
@@ -78,7 +78,7 @@ def shown_path(path: str) -> str:
         if os.path.lexists(path):
             return path
         directory, name = os.path.split(path)
-        if not directory and _FILE_NAME.fullmatch(path):
+        if _FILE_NAME.fullmatch(path):
             return path
         if directory.strip("/") and "=" not in name and os.path.isdir(directory) and len(os.fsencode(name)) <= NAME_MAX:
             return path

@@ -328,6 +328,8 @@ def test_a_full_disk_leaves_no_key_and_no_piece_of_one(home, environ, room):
         ("eyJhbGciOi.eyJzdWIiOi.SflKxwRJSMeKKF2QT4", "…"),
         ("TOKEN=value.txt", "…"),
         ("eyJ.tok4f9c.eyJ", "…"),
+        ("new/page.html", "new/page.html"),
+        ("postgres://ada:password@host/secrets.db", "…"),
         ("", "…"),
         ("/new-at-the-top", "/…"),
         ("new/new", "…"),
