@@ -25,7 +25,7 @@ from autokestra.worker.context import template_context
 from autokestra.worker.envelope import Envelope
 from autokestra.worker.heartbeat import RunningAttempts
 from autokestra.worker.maskers import ExecutionMaskers
-from autokestra.worker.minted import Learn, Minted, Noting
+from autokestra.worker.minted import Declared, Learn, Minted, Noting
 from autokestra.worker.outputs import OutputError, OutputVault, to_json
 from autokestra.worker.tasklog import MAX_LOG_BYTES, IdleWatch, TaskLog
 from autokestra_secrets import SecretMasker, SecretResolver, SecretScope, SecretsError, SecretValue, resolve_templates
@@ -142,9 +142,8 @@ class WorkflowTaskExecutor:
             return json.dumps({"attempt": job.id, "state": ELSEWHERE})
         masker = self._maskers.of(job.execution_id)
         minted = Minted()
-        own = self._maskers.for_task(
-            job.execution_id, minted.note
-        )  # what a task registers stays with it and its output
+        # What a task registers for itself stays with it, and goes with its output.
+        own = self._maskers.for_task(job.execution_id, minted.note)
         log = TaskLog(
             own,
             self._logs.add,
@@ -239,12 +238,13 @@ class WorkflowTaskExecutor:
             )
         with ExitStack() as stack:
             scope = stack.enter_context(self._resolver.scope(job.secrets, workflow=job.workflow_id))
-            scope.register(masker)
+            declared = Declared(masker)
+            scope.register(declared)
             if job.secrets and job.execution_id not in self._past_known:
                 for value, name in self._past_values(job.secrets):
                     masker.add(value, name)
                 self._past_known.add(job.execution_id)  # last: an attempt beside this one may not rely on half of them
-            inputs, env = self._resolve(job, scope, Noting(masker, minted), minted.learner(own))
+            inputs, env = self._resolve(job, scope, Noting(declared, minted), minted.learner(own))
             self._maskers.note_used(job.execution_id, scope.used)
             model = _validated(action, inputs)
         context = ActionContext(

@@ -49,20 +49,35 @@ class Minted:
         return learn
 
 
-class Noting:
-    """Stands before the masker of an execution, and notes what templates make of secrets."""
+class Declared:
+    """Stands before the masker of an execution while declared secrets are registered, and remembers their values."""
 
-    def __init__(self, masker: SecretMasker, minted: Minted) -> None:
-        self._masker = masker
+    def __init__(self, masker: SecretMasker) -> None:
+        self.masker = masker
+        self.values: set[bytes] = set()
+
+    def add(self, value: str | bytes | SecretValue, name: str | None = None) -> None:
+        """Register a value."""
+        self.values.add(_as_bytes(value))
+        self.masker.add(value, name)
+
+
+class Noting:
+    """Stands before the masker of an execution, and notes what templates make of secrets.
+
+    Not the secrets themselves, which every reader declares: a copy in an output would outlive them. What an attempt
+    before this one has made is noted again, since its masker may be of another worker than the reader's.
+    """
+
+    def __init__(self, declared: Declared, minted: Minted) -> None:
+        self._declared = declared
         self._minted = minted
 
     def add(self, value: str | bytes | SecretValue, name: str | None = None) -> None:
-        """Register a value; what was new to the masker, and can be masked, is noted."""
-        data = _as_bytes(value)
-        if is_known(self._masker, data):
-            return
-        self._masker.add(value, name)
-        if is_known(self._masker, data):
+        """Register a value; what is no declared secret, and can be masked, is noted."""
+        data, masker = _as_bytes(value), self._declared.masker
+        masker.add(value, name)
+        if data not in self._declared.values and is_known(masker, data):
             self._minted.note(data, name or "derived")
 
 
